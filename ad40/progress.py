@@ -1,0 +1,62 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+
+class Progress:
+    """Count work done against a total, on standard error.
+
+    A terminal gets one line that redraws itself. A log gets a line at the start of the work, one per ten
+    percent or ten seconds (whichever comes later), and one at the end with the throughput.
+    """
+
+    def __init__(self, total: int, label: str, unit: str = "events") -> None:
+        self.total, self.label, self.unit = max(int(total), 0), label, unit
+        self.done = 0
+        self._start = self._last_time = time.monotonic()
+        self._last_done = 0
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        self._draw()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if self._terminal:
+            self._draw()
+            print(file=sys.stderr)
+        if kind is None:
+            seconds = max(time.monotonic() - self._start, 1e-9)
+            print(
+                f"{self.label}: {self.done:,} {self.unit} in {seconds:.1f} s, {self.done / seconds:,.0f} {self.unit}/s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def update(self, n: int = 1) -> None:
+        """Add `n` finished units and redraw when it is time."""
+        self.done += n
+        now = time.monotonic()
+        if self._terminal:
+            due = now - self._last_time > 0.1
+        else:
+            due = now - self._last_time > 10 and self.done - self._last_done >= self.total / 10
+        if due:
+            self._draw()
+            self._last_time, self._last_done = now, self.done
+
+    def _draw(self) -> None:
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        share = min(self.done / self.total, 1.0) if self.total else 1.0
+        rate = self.done / seconds
+        remaining = f", {(self.total - self.done) / rate:.0f} s left" if 0 < self.done < self.total else ""
+        text = f"{self.label}: {self.done:,}/{self.total:,} {self.unit} ({share:.0%}){remaining}"
+        if self._terminal:
+            filled = int(30 * share)
+            print(f"\r\x1b[2K[{'#' * filled}{'.' * (30 - filled)}] {text}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)

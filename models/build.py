@@ -1,0 +1,90 @@
+"""Model card -> QKeras model. The only module of this room that imports TensorFlow.
+
+QKeras is built on Keras 2, which TensorFlow delivers as `tf_keras` when TF_USE_LEGACY_KERAS=1 stands in the
+environment before TensorFlow is imported; this module sees to that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ad40.errors import InputError, MissingTool
+from ad40.fixed import Fixed
+from models.card import N_INPUTS, Card, read_card
+
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+    raise MissingTool(
+        "Keras 2 (TensorFlow was imported before models.build without TF_USE_LEGACY_KERAS=1)",
+        "import models.build first or set TF_USE_LEGACY_KERAS=1 in the environment",
+    )
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a network this small is faster on the CPU, and reproducible
+try:
+    import qkeras
+    import tf_keras
+except ImportError as error:
+    raise MissingTool(f"{error.name}", "install the training extra: pip install 'ad40[train]'") from error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WEIGHTS_FILE, CARD_FILE = "weights.h5", "model.yaml"
+
+
+def _bits(fmt: Fixed) -> Any:
+    """QKeras quantiser of a format: alpha=1 switches its scale factor off, so that codes stay codes."""
+    return qkeras.quantized_bits(fmt.width, fmt.integer, keep_negative=int(fmt.signed), alpha=1)
+
+
+def build(card: Card) -> Any:
+    """A `tf_keras.Model` from inputs float32 (batch, 57) to outputs float32 (batch, 57), in units of one.
+
+    Each layer of the card is a QDense `name` followed by a QActivation `name_out`, the pair that
+    `ad40.emulator` repeats in integers.
+    """
+    x = inputs = tf_keras.layers.Input((N_INPUTS,), name="inputs")
+    for i, layer in enumerate(card.layers):
+        x = qkeras.QDense(
+            layer.units,
+            kernel_quantizer=_bits(layer.weight),
+            bias_quantizer=_bits(layer.bias),
+            kernel_initializer=tf_keras.initializers.GlorotUniform(seed=card.training.seed + i),
+            name=layer.name,
+        )(x)
+        out = layer.output
+        quantiser = qkeras.quantized_relu(out.width, out.integer) if layer.activation == "relu" else _bits(out)
+        x = qkeras.QActivation(quantiser, name=f"{layer.name}_out")(x)
+    return tf_keras.Model(inputs, x, name=card.name.replace("-", "_"))
+
+
+def load(model_dir: str | Path) -> Any:
+    """The QKeras model of a model folder (model.yaml and weights.h5)."""
+    folder = Path(model_dir)
+    model = build(read_card(folder / CARD_FILE))
+    weights = folder / WEIGHTS_FILE
+    try:
+        model.load_weights(str(weights))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(weights, "weights", str(error).splitlines()[0], "the weights of this model card") from error
+    return model
+
+
+def predict_codes(model: Any, card: Card, inputs: NDArray[np.int64], batch: int = 65536) -> NDArray[np.int64]:
+    """Outputs of the QKeras model as codes of the last layer's format, int64 (n, 57).
+
+    inputs: codes (n, 57) of the input format. A code is the nearest one to the float32 output; how far off
+    the grid that output may be is the float32 rounding that the verification ladder counts.
+    """
+    last = card.layers[-1].output
+    values = [
+        model(card.input_format.dequantise(inputs[i : i + batch]).astype(np.float32), training=False).numpy()
+        for i in range(0, len(inputs), batch)
+    ]
+    outputs = np.concatenate(values) if values else np.zeros((0, N_INPUTS), np.float32)
+    return last.quantise(outputs)

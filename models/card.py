@@ -1,0 +1,244 @@
+"""Model cards: the YAML that describes a model, read into frozen dataclasses.
+
+A card names the input scaling, the layers with their bit widths, the features that enter the score and the
+settings of the training. Unknown keys are refused, and so is a card whose bits cannot hold its own range.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40.errors import SpecError
+from ad40.files import read_yaml
+from ad40.fixed import Fixed
+from ad40.network import InputStage
+from ad40.schema import Node
+from ad40.objects import N_INPUTS
+from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
+
+LOSSES = ("l1", "mse")
+
+
+@dataclass(frozen=True)
+class FeatureInput:
+    """Input scaling of one feature: x = (code - offset) >> shift; a negative shift is a left shift.
+
+    low, high: the physical range that the input format must hold; pt in GeV, eta, phi in rad from 0 to 2 pi.
+    """
+
+    offset: int
+    shift: int
+    low: float
+    high: float
+
+    def scale(self, code: int) -> int:
+        """The integer that the input format receives for an object code."""
+        centred = code - self.offset
+        return centred >> self.shift if self.shift >= 0 else centred << -self.shift
+
+
+@dataclass(frozen=True)
+class LayerCard:
+    """One dense layer: out = output.quantise(activation(x @ weight + bias))."""
+
+    name: str
+    units: int
+    weight: Fixed
+    bias: Fixed
+    activation: str
+    output: Fixed
+
+
+@dataclass(frozen=True)
+class TrainingCard:
+    """Settings of the training. Epoch counts are upper limits: early stopping may end it sooner.
+
+    loss: l1 or mse of input and output over the scored features. absent_weight: weight of an absent object in
+    the loss, whose target is 0 (0: absent objects do not count). sparsity: share of weights that pruning sets
+    to zero, reached at epoch `pruned_at`. l1: penalty on the absolute weights. patience: epochs without
+    improvement before the learning rate falls by `plateau_factor`; `stop_after`: before the training ends.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    seed: int
+    loss: str = "l1"
+    absent_weight: float = 0.0
+    sparsity: float = 0.5
+    pruned_at: int = 10
+    l1: float = 0.0
+    patience: int = 3
+    plateau_factor: float = 0.3
+    stop_after: int = 8
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model card. `inputs` has one entry per (type, feature), `score_features` lists the pairs in the score."""
+
+    name: str
+    version: str
+    description: str
+    input_format: Fixed
+    inputs: dict[tuple[str, str], FeatureInput]
+    layers: tuple[LayerCard, ...]
+    score_kind: str
+    score_features: tuple[tuple[str, str], ...]
+    training: TrainingCard
+    document: dict[str, Any]
+
+    def input_stage(self, spec: ObjectsSpec) -> InputStage:
+        """Offsets and shifts of the 57 inputs, in the order of the slots (MET eta: 0)."""
+        offset, shift = np.zeros(N_INPUTS, np.int64), np.zeros(N_INPUTS, np.int64)
+        for slot, kind in enumerate(spec.slots):
+            for column, feature in enumerate(FEATURES):
+                entry = self.inputs.get((kind.name, feature))
+                if entry is not None:
+                    offset[3 * slot + column], shift[3 * slot + column] = entry.offset, entry.shift
+        return InputStage(offset=offset, shift=shift, format=self.input_format)
+
+    def score_mask(self, spec: ObjectsSpec) -> NDArray[np.bool_]:
+        """Which of the 57 inputs enter the score, bool (57,)."""
+        return np.array([(kind.name, f) in self.score_features for kind in spec.slots for f in FEATURES])
+
+
+def _code_of(kind: ObjectType, feature: str, value: float, node: Node) -> int:
+    """Object code of a physical value, refusing values that the hardware scale does not reach."""
+    if feature == "pt":
+        code, low, high = round(value / kind.pt.lsb) + kind.pt.offset, 0, (1 << kind.pt.bits) - 1
+    elif feature == "eta":
+        assert kind.eta is not None
+        code = round(value / kind.eta.lsb)
+        low, high = -(1 << (kind.eta.bits - 1)), (1 << (kind.eta.bits - 1)) - 1
+    else:
+        code, low, high = min(round(value / (2 * math.pi) * kind.phi.steps), kind.phi.steps - 1), 0, kind.phi.steps - 1
+    if not low <= code <= high:
+        raise node.fault(f"a {feature} that the {kind.name} scale reaches (code {code} is outside {low}..{high})")
+    return code
+
+
+def _feature(node: Node, kind: ObjectType, feature: str, fmt: Fixed) -> FeatureInput:
+    node.keys({"offset", "shift", "range"})
+    bounds = [item.number(-1e5, 1e5) for item in node["range"]]
+    if len(bounds) != 2 or bounds[0] >= bounds[1]:
+        raise node["range"].fault("two numbers [low, high] with low < high")
+    entry = FeatureInput(node["offset"].integer(-4096, 4096), node["shift"].integer(-8, 12), *bounds)
+    for i, bound in enumerate(bounds):
+        x = entry.scale(_code_of(kind, feature, bound, node["range"][i]))
+        if not fmt.min_code <= x <= fmt.max_code:
+            raise node["range"][i].fault(
+                f"a range that the input format holds: {bound:g} becomes {x} after offset and shift, "
+                f"and {fmt.width} bits hold {fmt.min_code}..{fmt.max_code}"
+            )
+    return entry
+
+
+def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[tuple[str, str], FeatureInput]]:
+    node.keys({"format", "features"})
+    fmt = Fixed.from_node(node["format"])
+    features = node["features"]
+    features.keys({kind.name for kind in spec.types})
+    inputs = {}
+    for kind in spec.types:
+        # MET has no eta: its input is 0 by definition
+        names = tuple(f for f in FEATURES if not (f == "eta" and kind.eta is None))
+        features[kind.name].keys(set(names))
+        for name in names:
+            inputs[kind.name, name] = _feature(features[kind.name][name], kind, name, fmt)
+    return fmt, inputs
+
+
+def _layer(node: Node) -> LayerCard:
+    node.keys({"name", "units", "weight", "bias", "activation", "output"})
+    layer = LayerCard(
+        name=node["name"].text(),
+        units=node["units"].integer(1, 4096),
+        weight=Fixed.from_node(node["weight"]),
+        bias=Fixed.from_node(node["bias"]),
+        activation=node["activation"].choice(("relu", "linear")),
+        output=Fixed.from_node(node["output"]),
+    )
+    for name in ("weight", "bias", "output"):
+        fmt: Fixed = getattr(layer, name)
+        if (fmt.rounding, fmt.overflow) != ("RND_CONV", "SAT"):
+            raise node[name].fault("RND_CONV and SAT, the modes of the QKeras quantisers")
+        if fmt.integer < 0 or fmt.fraction < 0:
+            raise node[name].fault("integer and fraction bits that are not negative")
+    for name in ("weight", "bias"):
+        if not getattr(layer, name).signed:
+            raise node[name].fault("a signed format")
+    if layer.output.signed != (layer.activation == "linear"):
+        raise node["output"].fault("an unsigned format after relu and a signed one after a linear activation")
+    return layer
+
+
+def _score(node: Node, spec: ObjectsSpec) -> tuple[str, tuple[tuple[str, str], ...]]:
+    node.keys({"kind", "features"})
+    kind = node["kind"].choice(("masked_l1",))
+    known = {f"{t.name}.{f}": (t.name, f) for t in spec.types for f in FEATURES if not (f == "eta" and t.eta is None)}
+    pairs = tuple(known[item.choice(tuple(known))] for item in node["features"])
+    if not pairs or len(set(pairs)) != len(pairs):
+        raise node["features"].fault("at least one feature, none of them twice")
+    return kind, pairs
+
+
+def _training(node: Node) -> TrainingCard:
+    optional = {"loss", "absent_weight", "sparsity", "pruned_at", "l1", "patience", "plateau_factor", "stop_after"}
+    node.keys({"epochs", "batch", "learning_rate", "seed"}, optional=optional)
+    read = {
+        "epochs": lambda n: n.integer(1, 100_000),
+        "batch": lambda n: n.integer(1, 1 << 20),
+        "learning_rate": lambda n: n.number(1e-8, 1.0),
+        "seed": lambda n: n.integer(0, 2**31 - 1),
+        "loss": lambda n: n.choice(LOSSES),
+        "absent_weight": lambda n: n.number(0.0, 1.0),
+        "sparsity": lambda n: n.number(0.0, 0.99),
+        "pruned_at": lambda n: n.integer(1, 100_000),
+        "l1": lambda n: n.number(0.0, 1.0),
+        "patience": lambda n: n.integer(1, 1000),
+        "plateau_factor": lambda n: n.number(0.01, 1.0),
+        "stop_after": lambda n: n.integer(1, 100_000),
+    }
+    return TrainingCard(**{key: read[key](value) for key, value in node.items()})
+
+
+def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = None) -> Card:
+    """Check a card document against the object scales; `SpecError` names the file and the path of a fault."""
+    spec = objects() if spec is None else spec
+    node = Node(document, file)
+    node.keys({"name", "version", "description", "input", "layers", "score", "training"})
+    fmt, inputs = _inputs(node["input"], spec)
+    layers = tuple(_layer(item) for item in node["layers"])
+    if not layers or layers[-1].units != N_INPUTS:
+        raise SpecError(file, "layers", f"{layers[-1].units if layers else 0} units in the last layer", f"{N_INPUTS}")
+    names = [layer.name for layer in layers]
+    if len(set(names)) != len(names):
+        raise SpecError(file, "layers", names, "a different name for each layer")
+    kind, pairs = _score(node["score"], spec)
+    name = node["name"].text()
+    if not name.replace("-", "_").isidentifier():
+        raise node["name"].fault("letters, digits, - and _ only: the name becomes part of file and module names")
+    return Card(
+        name=name,
+        version=node["version"].text(),
+        description=node["description"].text(),
+        input_format=fmt,
+        inputs=inputs,
+        layers=layers,
+        score_kind=kind,
+        score_features=pairs,
+        training=_training(node["training"]),
+        document=dict(node.value),
+    )
+
+
+def read_card(path: str | Path, spec: ObjectsSpec | None = None) -> Card:
+    """Read a model card."""
+    return parse_card(read_yaml(path), path, spec)
