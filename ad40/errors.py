@@ -44,6 +44,13 @@ class MissingTool(Ad40Error):
 
 
 class CheckError(Ad40Error):
-    """The work was done and a check failed. The command line exits with 1."""
+    """The work was done and a check failed. The command line exits with 1.
+
+    `summary`, when given, is what `--json` writes: what failed stays readable to other programs.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, summary: dict[str, object] | None = None) -> None:
+        self.summary = summary
+        super().__init__(message)

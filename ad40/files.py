@@ -37,7 +37,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp makes the file private; an output follows the user's umask
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         # h5py reports a full disk as an OSError without errno, so every OSError of the writer ends here
         raise OutputError(path, error.strerror or str(error)) from error
@@ -76,7 +76,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _mapping_without_duplicates(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
         seen.add(key)
@@ -89,7 +89,7 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML document; `SpecError` names the line of a syntax error or of a key given twice."""
     try:
-        return yaml.load(_read_text(path), Loader=_UniqueKeyLoader)  # noqa: S506 (derived from SafeLoader)
+        return yaml.load(_read_text(path), Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark is not None else "document"

@@ -68,8 +68,13 @@ def _tables() -> _Tables:
     return _Tables(
         lsb=lsb,
         inverse_lsb=np.divide(1.0, lsb, out=np.zeros_like(lsb), where=lsb > 0).astype(np.float32),
-        **{n: np.array(rows[n], np.int32) for n in ("offset", "steps", "low", "high", "sign")},
-        **{n: np.array(rows[n], np.uint64) for n in ("shift", "mask")},
+        offset=np.array(rows["offset"], np.int32),
+        steps=np.array(rows["steps"], np.int32),
+        low=np.array(rows["low"], np.int32),
+        high=np.array(rows["high"], np.int32),
+        shift=np.array(rows["shift"], np.uint64),
+        mask=np.array(rows["mask"], np.uint64),
+        sign=np.array(rows["sign"], np.int32),
     )
 
 
@@ -129,8 +134,7 @@ def encode(events: ArrayLike) -> HwEvents:
         s, w = scaled[:n], turns[:n]
         np.multiply(block.reshape(-1), inverse_lsb, out=s)
         np.rint(s, out=s)
-        np.add(s, np.float32(0.5), out=w)  # half a step inside: no whole turn is missed by rounding
-        w *= inverse_steps  # 0 except for phi
+        np.multiply(s, inverse_steps, out=w)  # whole turns of phi, 0 elsewhere; exact for |code| < 2^20
         np.floor(w, out=w)
         w *= steps
         s -= w
@@ -167,7 +171,7 @@ def decode(codes: ArrayLike) -> NDArray[np.float32]:
 
 def present(codes: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Which objects are there: bool (n, 19)."""
-    return codes[..., PT] != 0
+    return np.not_equal(codes[..., PT], 0)
 
 
 def pack(codes: Codes) -> NDArray[np.uint64]:

@@ -32,7 +32,10 @@ class Node:
         for key in self.value:
             if key not in required | optional:
                 raise SpecError(
-                    self.file, self._child(key), "an unknown key", "one of " + ", ".join(sorted(required | optional))
+                    self.file,
+                    self._child(key),
+                    "an unknown key",
+                    "one of " + ", ".join(sorted(required | optional)),
                 )
         for key in sorted(required):
             if key not in self.value:

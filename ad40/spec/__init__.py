@@ -170,7 +170,9 @@ def _object_type(node: Node, first_slot: int) -> ObjectType:
     if "eta" in node:
         node["eta"].keys({"lsb", "bits", "low"})
         eta = EtaScale(
-            node["eta"]["lsb"].number(1e-6, 1.0), node["eta"]["bits"].integer(2, 16), node["eta"]["low"].integer(0, 62)
+            node["eta"]["lsb"].number(1e-6, 1.0),
+            node["eta"]["bits"].integer(2, 16),
+            node["eta"]["low"].integer(0, 62),
         )
     bits = phi["bits"].integer(1, 16)
     kind = ObjectType(
@@ -179,7 +181,10 @@ def _object_type(node: Node, first_slot: int) -> ObjectType:
         first_slot=first_slot,
         word_bits=node["word_bits"].integer(8, 64),
         pt=PtScale(
-            pt["lsb"].number(1e-6, 1e3), pt["bits"].integer(2, 16), pt["low"].integer(0, 62), pt["offset"].integer(0, 1)
+            pt["lsb"].number(1e-6, 1e3),
+            pt["bits"].integer(2, 16),
+            pt["low"].integer(0, 62),
+            pt["offset"].integer(0, 1),
         ),
         eta=eta,
         phi=PhiScale(phi["steps"].integer(2, 1 << bits), bits, phi["low"].integer(0, 62)),

@@ -1,0 +1,93 @@
+"""The command `ad40`. A verb's module is imported when the verb is used, so that the waist runs alone."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from ad40 import __version__
+from ad40.errors import Ad40Error, CheckError, MissingTool
+from ad40.files import write_json
+
+# verb: (module, extra of the package that it needs, what it does)
+VERBS = {
+    "generate": ("training.generate", "generate", "make Delphes-like, lepton-filtered collision events"),
+    "train": ("training.train", "train", "train the autoencoder of a model card and freeze it to integers"),
+    "evaluate": ("training.evaluate", "train", "AUC, TPR at FPR, trigger rates and plots of a model"),
+    "compile": (
+        "firmware.compile",
+        "firmware",
+        "model folder to hls4ml project, Verilog and resource estimates",
+    ),
+    "emulate": ("ad40.emulate", "", "the integer score of every event of a file"),
+    "simulate": (
+        "sim.simulate",
+        "sim",
+        "run the firmware on events in Verilator and hold it against the emulator",
+    ),
+    "verify": (
+        "firmware.verify",
+        "firmware",
+        "QKeras, emulator, hls4ml, interpreter and RTL on the same events",
+    ),
+    "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
+    "search": ("offline.search", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
+    "report": ("offline.report", "offline", "one HTML page of everything in a run folder"),
+    "bench": ("firmware.bench", "firmware", "measure speeds, memory and agreement on this machine"),
+    "info": ("ad40.info", "", "explain a TriggerRecord, an event file or a model folder"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ad40",
+        description="Anomaly trigger for 40 MHz collisions. `ad40 VERB --help` explains each verb.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="verbs:\n"
+        + "\n".join(f"  {verb:<10} {text}" for verb, (_, _, text) in VERBS.items())
+        + "\n\nexit codes: 0 done, 1 a check failed, 2 bad input or usage",
+    )
+    parser.add_argument("--version", action="version", version=f"ad40 {__version__}")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do; see below")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0 done, 1 a check failed, 2 bad input or usage."""
+    argv = sys.argv[1:] if argv is None else argv
+    verb = _parser().parse_args(argv[:1]).verb
+    module_name, extra, text = VERBS[verb]
+    try:
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.split(".")[0] == module_name.split(".")[0]:
+                raise MissingTool(f"the room '{module_name}'", "run ad40 from a checkout of the project") from error
+            raise MissingTool(f"the package '{error.name}'", f"`pip install 'ad40[{extra}]'`") from error
+        parser = argparse.ArgumentParser(
+            prog=f"ad40 {verb}",
+            description=getattr(module, "HELP", text),
+            epilog=getattr(module, "EPILOG", None),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(parser)
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write a machine-readable summary")
+        args = parser.parse_args(argv[1:])
+        summary = module.run(args)
+        if args.json:
+            write_json(args.json, summary)
+        return 0
+    except Ad40Error as error:
+        if isinstance(error, CheckError) and error.summary is not None and args.json:
+            write_json(args.json, error.summary)
+        print(f"ad40 {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"ad40 {verb}: interrupted; finished parts are kept, a rerun goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,221 @@
+"""Event files: the ADC2021 HDF5 layout (Sci. Data 2022, arXiv:2107.02157) and compact hardware integers.
+
+ADC2021: `Particles` (N, 19, 4) float with Pt [GeV], Eta, Phi [rad], Class; `Particles_Names`; `Particles_Classes`.
+The published files carry jets beyond |eta| 4 with pt, eta and phi zeroed but their class kept and later jets not
+shifted up; hardware sends no holes, so reading closes them.
+
+Hardware sample: `codes` (N, 19, 3) int16, as `ad40.objects` defines them, with the hash of the scales.
+
+Both may carry columns of one value per event (`process`, `parent`, ...) and attributes as a JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40 import objects, spec
+from ad40.errors import HashMismatch, InputError
+from ad40.files import atomic_path
+
+NAMES = ("Pt", "Eta", "Phi", "Class")
+CLASSES = ("MET_class_1", "Four_Ele_class_2", "Four_Mu_class_3", "Ten_Jet_class_4")
+_CLASS_OF_SLOT = np.repeat(np.arange(1, 5), (1, 4, 4, 10)).astype(np.float32)
+_ATTRIBUTES = "ad40_attributes"
+
+
+class EventFile:
+    """An open event file of either kind.
+
+    n: events. kind: "adc2021" or "hardware". columns: names of per-event columns. attributes: what the writer
+    recorded (cross-sections, seeds, ...), empty for files from elsewhere. saturated: fields that saturated in
+    the codes read so far, by kind. Use as a context manager.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.saturated: dict[str, int] = {}
+        self._file = _open_hdf5(self.path)
+        try:
+            if "codes" in self._file:
+                self.kind, name = "hardware", "codes"
+            elif "Particles" in self._file:
+                self.kind, name = "adc2021", "Particles"
+            else:
+                raise InputError(path, "datasets", sorted(self._file) or "none", "'Particles' (ADC2021) or 'codes'")
+            self._data = self._file[name]
+            self._check_layout(name)
+            self.n = len(self._data)
+            self.columns = tuple(
+                key
+                for key, item in self._file.items()
+                if key != name
+                and isinstance(item, h5py.Dataset)
+                and item.shape[:1] == (self.n,)
+                and not key.startswith("Particles")
+            )
+            self.attributes: dict[str, Any] = json.loads(self._file.attrs.get(_ATTRIBUTES, "{}"))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _check_layout(self, name: str) -> None:
+        data = self._data
+        if not isinstance(data, h5py.Dataset):
+            raise InputError(self.path, name, "a group", "a dataset")
+        width = 3 if self.kind == "hardware" else 4
+        if data.ndim != 3 or data.shape[1] != objects.N_OBJECTS or data.shape[2] != width:
+            raise InputError(self.path, f"{name}.shape", data.shape, f"(events, 19, {width})")
+        letter = "i" if self.kind == "hardware" else "f"
+        if data.dtype.kind != letter:
+            raise InputError(self.path, f"{name}.dtype", data.dtype, {"i": "integers", "f": "floats"}[letter])
+        if self.kind == "hardware":
+            found = str(self._file.attrs.get("spec_hash", "none"))
+            if found != spec.objects().hash:
+                raise HashMismatch(self.path, "hash of the object scales", found, spec.objects().hash)
+        elif "Particles_Names" in self._file:
+            names = tuple(v.decode() if isinstance(v, bytes) else str(v) for v in self._file["Particles_Names"][()])
+            if names != NAMES:
+                raise InputError(self.path, "Particles_Names", names, str(NAMES))
+
+    def events(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Physical events [start, stop): float32 (m, 19, 3). Raises `InputError` on NaN, infinities, negative pt."""
+        if self.kind == "hardware":
+            return objects.decode(self.codes(start, stop))
+        events = self._read(self._data, start, stop).astype(np.float32)[..., :3]
+        objects.check_events(events, str(self.path), start)
+        return _close_holes(events)
+
+    def codes(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
+        """Hardware codes of events [start, stop): int32 (m, 19, 3). Raises `InputError` as `events` does."""
+        if self.kind == "hardware":
+            codes = self._read(self._data, start, stop).astype(np.int32)
+            objects.check_codes(codes, str(self.path), start)
+            return codes
+        encoded = objects.encode(self.events(start, stop))
+        for name, count in encoded.saturated.items():
+            self.saturated[name] = self.saturated.get(name, 0) + count
+        return encoded.codes
+
+    def column(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """One value per event of the column `name`."""
+        if name not in self.columns:
+            raise InputError(self.path, "columns", ", ".join(self.columns) or "none", f"a column '{name}'")
+        return self._read(self._file[name], start, stop)
+
+    def chunks(self, size: int = 65536, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """Yield (first row, codes) over the file in bounded memory."""
+        end = self.n if stop is None else min(stop, self.n)
+        for start in range(0, end, size):
+            yield start, self.codes(start, min(start + size, end))
+
+    def _read(self, data: h5py.Dataset, start: int, stop: int | None) -> NDArray[Any]:
+        try:
+            return np.asarray(data[start:stop])
+        except OSError as error:  # truncated or corrupt chunks show only when they are read
+            rows = f"rows {start} to {stop if stop is not None else self.n}"
+            raise InputError(self.path, rows, f"unreadable ({error})", "a complete HDF5 file") from error
+
+    def __enter__(self) -> EventFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+open_events = EventFile
+
+
+def write_adc2021(
+    path: str | Path,
+    events: NDArray[np.floating],
+    extra: Mapping[str, NDArray[Any]] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write events float (n, 19, 3) in the ADC2021 layout, whole or not at all; `extra`: columns of length n."""
+    objects.check_events(events)
+    particles = np.zeros((*events.shape[:2], 4), np.float32)
+    particles[..., :3] = events
+    particles[..., 3] = np.where(events[..., 0] > 0, _CLASS_OF_SLOT, 0)
+    with _new_hdf5(path, extra, attributes) as file:
+        file.create_dataset("Particles", data=particles, **_compression(particles))
+        file.create_dataset("Particles_Names", data=np.array(NAMES, "S"))
+        file.create_dataset("Particles_Classes", data=np.array(CLASSES, "S"))
+
+
+def write_hw_sample(
+    path: str | Path,
+    codes: NDArray[np.integer],
+    extra: Mapping[str, NDArray[Any]] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write codes (n, 19, 3) as int16 with the hash of the scales, whole or not at all."""
+    objects.check_codes(codes)
+    small = codes.astype(np.int16)
+    with _new_hdf5(path, extra, attributes) as file:
+        file.create_dataset("codes", data=small, **_compression(small))
+        file.attrs["spec_hash"] = spec.objects().hash
+
+
+class _new_hdf5:
+    """Context: an HDF5 file under a temporary name, with columns and attributes, renamed when it is complete."""
+
+    def __init__(
+        self, path: str | Path, extra: Mapping[str, NDArray[Any]] | None, attributes: Mapping[str, Any] | None
+    ) -> None:
+        self._target = atomic_path(path)
+        self._extra, self._attributes = extra or {}, attributes or {}
+
+    def __enter__(self) -> h5py.File:
+        self._file = h5py.File(self._target.__enter__(), "w")
+        for name, column in self._extra.items():
+            self._file.create_dataset(name, data=column, **_compression(column))
+        self._file.attrs[_ATTRIBUTES] = json.dumps(dict(self._attributes))
+        return self._file
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.close()
+        self._target.__exit__(*error)
+
+
+def _compression(data: NDArray[Any]) -> dict[str, Any]:
+    if data.size == 0:
+        return {}
+    return {
+        "compression": "gzip",
+        "compression_opts": 9,
+        "shuffle": True,
+        "chunks": (min(len(data), 8192), *data.shape[1:]),
+    }
+
+
+def _open_hdf5(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if not path.exists():
+            raise InputError(path, "file", "missing", "an HDF5 file") from error
+        reason = str(error).split("(", 1)[-1].rstrip(")")
+        raise InputError(path, "format", reason, "a complete HDF5 file") from error
+
+
+def _close_holes(events: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shift objects up over zeroed ones of the same type; their order is kept."""
+    here = events[..., 0] > 0
+    for kind in spec.objects().types:
+        part = here[:, kind.slots]
+        rows = np.flatnonzero((part[:, 1:] & ~part[:, :-1]).any(axis=1))
+        if len(rows):
+            order = np.argsort(~part[rows], axis=1, kind="stable")
+            block = events[rows, kind.slots]
+            events[rows, kind.slots] = np.take_along_axis(block, order[..., None], axis=1)
+    return events

@@ -1,0 +1,99 @@
+"""`ad40 info`: what a file of the project is and where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ad40 import objects, record, spec
+from ad40.errors import InputError
+from ad40.events import open_events
+from ad40.model import read_model
+
+HELP = "explain a TriggerRecord, an event file or a model folder"
+EPILOG = "example: ad40 info build/run/kept.h5"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="TriggerRecord (.h5), event file (.h5) or model folder")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    path: Path = args.path
+    if path.is_dir():
+        return _model(path)
+    try:
+        kept = record.read(path)
+    except InputError as error:
+        if error.field != "attributes":  # a record with a fault, not another kind of file
+            raise
+        return _events(path)
+    return _record(kept)
+
+
+def _line(label: str, value: object) -> None:
+    print(f"  {label:<22} {value}")
+
+
+def _multiplicities(codes: np.ndarray[Any, np.dtype[np.int32]]) -> dict[str, float]:
+    here = objects.present(codes)
+    return (
+        {kind.name: float(here[:, kind.slots].sum(axis=1).mean()) for kind in spec.objects().types}
+        if len(codes)
+        else {}
+    )
+
+
+def _record(kept: record.TriggerRecord) -> dict[str, Any]:
+    a = kept.attributes
+    print(f"{kept.path}: TriggerRecord")
+    _line("events", f"{len(kept):,} kept of {a['events_seen']:,} seen")
+    _line("source", f"{a['source']['file']} (sha256 {a['source']['sha256'][:16]})")
+    _line("model", f"{a['model']['name']} {a['model']['version']} ({a['model']['hash'][:16]})")
+    _line("menu, object scales", f"{a['menu_hash'][:16]}, {a['spec_hash'][:16]}")
+    if len(kept):
+        score = kept.columns["hw_score"]
+        _line("hw_score", f"{score.min()} to {score.max()} in steps of 2^-{a['model']['score_fraction']}")
+        orbit = kept.columns["orbit"]
+        _line("orbits", f"{orbit.min()} to {orbit.max()}")
+        _line("objects per event", ", ".join(f"{n} {v:.2f}" for n, v in _multiplicities(kept.codes).items()))
+    for seed in a["seeds"]:
+        _line(seed["name"], f">= {seed['threshold']}, prescale {seed['prescale']:g}:"
+              f" {seed['before']:,} fired, {seed['after']:,} passed")  # fmt: skip
+    return {"kind": "record", "events": len(kept), **a}
+
+
+def _events(path: Path) -> dict[str, Any]:
+    with open_events(path) as file:
+        multiplicities = _multiplicities(file.codes(0, min(file.n, 10000)))
+        print(f"{path}: event file, {file.kind}")
+        _line("events", f"{file.n:,}")
+        _line("columns", ", ".join(file.columns) or "none")
+        if multiplicities:
+            _line("objects per event", ", ".join(f"{n} {v:.2f}" for n, v in multiplicities.items()))
+        for name, value in file.attributes.items():
+            _line(name, value)
+        return {
+            "kind": file.kind,
+            "events": file.n,
+            "columns": list(file.columns),
+            "attributes": file.attributes,
+        }
+
+
+def _model(path: Path) -> dict[str, Any]:
+    model = read_model(path)
+    network = model.network
+    print(f"{path}: model {network.name} {network.version}")
+    _line("network", network.hash)
+    _line("layers", "-".join(str(n) for n in (objects.N_INPUTS, *(len(layer.bias) for layer in network.layers))))
+    for layer in network.layers:
+        _line(layer.name, f"weights {layer.weight_format.width} bits, {np.mean(layer.weight == 0):.0%} zero;"
+              f" output {layer.output.width} bits, {layer.activation}")  # fmt: skip
+    _line("score", f"{network.score.kind}, {network.score_width} bits, steps of 2^-{network.score_fraction}")
+    for seed in model.menu.seeds:
+        _line(seed.name, f">= {seed.threshold}, prescale {seed.prescale:g}")
+    return {"kind": "model", "name": network.name, "version": network.version, "hash": network.hash}
