@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +26,36 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     )
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a network this small is faster on the CPU, and reproducible
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: results would depend on the machine
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a network this small is faster on the CPU
+
+
+@contextmanager
+def _without_startup_lines() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere: TensorFlow's C++ prints remarks about missing GPUs that no flag stops.
+
+    Python exceptions are not affected.
+    """
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
 try:
-    import qkeras
-    import tf_keras
+    with _without_startup_lines():
+        import qkeras
+        import tensorflow as tf
+        import tf_keras
+
+        tf.config.list_logical_devices()  # initialises the runtime, which is what looks for GPUs
 except ImportError as error:
-    raise MissingTool(f"{error.name}", "install the training extra: pip install 'ad40[train]'") from error
+    raise MissingTool(f"the package '{error.name}'", "`pip install 'ad40[train]'`") from error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

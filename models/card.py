@@ -18,8 +18,8 @@ from ad40.errors import SpecError
 from ad40.files import read_yaml
 from ad40.fixed import Fixed
 from ad40.network import InputStage
-from ad40.schema import Node
 from ad40.objects import N_INPUTS
+from ad40.schema import Node
 from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
 
 LOSSES = ("l1", "mse")
