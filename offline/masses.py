@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects
-from ad40.spec import ObjectsSpec
+from ad40 import objects, spec
 
 SQRT_S = 13000.0
 """Centre-of-mass energy of the collisions [GeV]."""
@@ -75,36 +74,36 @@ class Objects:
     events: float64 (n, 19, 3) pt [GeV], eta, phi; usable: bool (n, 19); saturated: bool (n, 19).
     """
 
-    spec: ObjectsSpec
     events: NDArray[np.float64]
     usable: NDArray[np.bool_]
     saturated: NDArray[np.bool_]
 
     @classmethod
-    def from_codes(cls, codes: NDArray[np.integer], spec: ObjectsSpec) -> Objects:
+    def from_codes(cls, codes: NDArray[np.integer]) -> Objects:
         """Decode hardware codes (n, 19, 3) and remove the jets that are leptons.
 
         The detector does no overlap removal, so that an electron is also a jet. A jet with a lepton inside
         `JET_IS_LEPTON_DR` that carries `JET_IS_LEPTON_PT` of its pt is not usable.
         """
-        events = objects.decode(codes, spec).astype(np.float64)
+        events = objects.decode(codes).astype(np.float64)
         present = objects.present(codes)
-        full = np.array([2**slot.pt.bits - 1 for slot in spec.slots])
+        slots = spec.objects().slots
+        full = np.array([slot.pt.max_code for slot in slots])
         saturated = np.asarray(codes)[..., 0] >= full
-        is_jet = np.array([slot.name == "jet" for slot in spec.slots])
+        is_jet = np.array([slot.name == "jet" for slot in slots])
         usable = present.copy()
-        for lepton in np.flatnonzero([slot.name in ("egamma", "muon") for slot in spec.slots]):
+        for lepton in np.flatnonzero([slot.name in ("egamma", "muon") for slot in slots]):
             d_eta = events[:, is_jet, 1] - events[:, lepton, None, 1]
             d_phi = np.abs(events[:, is_jet, 2] - events[:, lepton, None, 2])
             d_phi = np.minimum(d_phi, 2 * np.pi - d_phi)
             near = d_eta**2 + d_phi**2 < JET_IS_LEPTON_DR**2
             hard = events[:, lepton, None, 0] >= JET_IS_LEPTON_PT * events[:, is_jet, 0]
             usable[:, is_jet] &= ~(near & hard & present[:, lepton, None])
-        return cls(spec, events, usable, saturated)
+        return cls(events, usable, saturated)
 
     def pick(self, name: str, rank: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
         """The usable object of one type at a place in the pt order: objects (n, 3), exists (n,), saturated (n,)."""
-        slots = np.flatnonzero([slot.name == name for slot in self.spec.slots])
+        slots = np.flatnonzero([slot.name == name for slot in spec.objects().slots])
         pt = np.where(self.usable[:, slots], self.events[:, slots, 0], -1.0)
         chosen = slots[np.argsort(-pt, axis=1, kind="stable")[:, rank]]  # codes of CMS muons are not sorted
         rows = np.arange(len(self.events))
@@ -123,12 +122,12 @@ def masses(found: Objects, spectrum: Spectrum) -> tuple[NDArray[np.float64], int
     return np.where(both & ~full, pair_mass(a, b), np.nan), int(full.sum())
 
 
-def resolution(mass: float, spectrum: Spectrum, spec: ObjectsSpec) -> float:
+def resolution(mass: float, spectrum: Spectrum) -> float:
     """Mass resolution [GeV] of a central pair with pt = m/2 each: detector, and the hardware's pt and eta steps."""
     pt = mass / 2
     relative = 0.0
     for name, _ in (spectrum.first, spectrum.second):
-        kind = next(slot for slot in spec.slots if slot.name == name)
+        kind = next(slot for slot in spec.objects().slots if slot.name == name)
         stochastic, constant = RESOLUTION[name]
         relative += stochastic**2 / pt + constant**2 + (kind.pt.lsb / pt) ** 2 / 12
         if kind.eta is not None:
@@ -137,9 +136,9 @@ def resolution(mass: float, spectrum: Spectrum, spec: ObjectsSpec) -> float:
     return 0.5 * mass * float(np.sqrt(relative))
 
 
-def bin_edges(spectrum: Spectrum, spec: ObjectsSpec, low: float = 20.0, high: float = 8000.0) -> NDArray[np.float64]:
+def bin_edges(spectrum: Spectrum, low: float = 20.0, high: float = 8000.0) -> NDArray[np.float64]:
     """Bin edges [GeV], whole GeV, every bin one resolution wide: narrower bins would only share the same excess."""
     edges = [round(low)]
     while edges[-1] < high:
-        edges.append(edges[-1] + max(1, round(resolution(edges[-1], spectrum, spec))))
+        edges.append(edges[-1] + max(1, round(resolution(edges[-1], spectrum))))
     return np.array(edges, dtype=np.float64)

@@ -1,0 +1,181 @@
+"""The search over several spectra: choose ranges, fit, scan, and put numbers on the largest excess.
+
+`hunt` is the whole statistical procedure on plain arrays of masses; `offline.search` feeds it from record files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline import bumphunt, fit
+from offline.bumphunt import Scan
+from offline.masses import Spectrum, bin_edges
+from offline.pseudo import rake
+
+Floats = NDArray[np.float64]
+
+START_FRACTION = 0.5
+"""The fit starts where the smoothed density has fallen to this part of its maximum: past the turn-on."""
+
+MIN_ENTRIES = 200
+"""Fewer entries in the fit range than this and the spectrum is skipped: five parameters would follow the noise."""
+
+MIN_BINS = 12
+"""Fewer bins in the fit range than this and the spectrum is skipped."""
+
+MIN_SIDEBAND_P = 0.01
+"""A spectrum whose bins outside the best window fit worse than this is not described by the background function,
+and an excess in it is not claimed."""
+
+CHUNK = 100
+
+
+@dataclass
+class Result:
+    """What the search found in one spectrum. Arrays are over the B bins of the fit range."""
+
+    spectrum: Spectrum
+    entries: int
+    reason: str | None = None  # why it was not scanned
+    model: fit.Model | None = None
+    counts: Floats = field(default_factory=lambda: np.zeros(0))
+    newton: fit.NewtonFit | None = None
+    minuit: fit.MinuitFit | None = None
+    integrated: fit.MinuitFit | None = None
+    best: Scan | None = None
+    gof_p: float = 1.0
+    sideband_p: float = 1.0
+    global_p: float = 1.0
+    not_converged: int = 0
+    all_edges: Floats = field(default_factory=lambda: np.zeros(0))  # also outside the fit range, for the plot
+    all_counts: Floats = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Lower and upper mass [GeV] of the best window."""
+        assert self.model is not None and self.best is not None
+        return float(self.model.edges[int(self.best.low)]), float(self.model.edges[int(self.best.high)])
+
+
+@dataclass
+class Hunt:
+    """The search: results per spectrum, and the global p-value over all of them."""
+
+    results: list[Result]
+    pseudo_experiments: int
+    global_p: float  # of the largest excess among spectra whose sidebands are described; 1 if there is none
+    leading: Result | None
+    shared: float  # Sampler.shared
+
+    @property
+    def scanned(self) -> list[Result]:
+        """The spectra that were fitted and scanned."""
+        return [r for r in self.results if r.reason is None]
+
+
+def fit_range(counts: Floats, edges: Floats, floor: float) -> tuple[int, int]:
+    """First bin and the bin after the last of the fit, by a rule that does not look for an excess.
+
+    The density is smoothed over three bins. The fit starts at the first bin after its maximum at which it is below
+    `START_FRACTION` of the maximum, or at `floor` [GeV] if that is higher, and ends with the last filled bin.
+    The maximum of a spectrum holds most of its entries: an excess large enough to move it would not need a search.
+    """
+    filled = np.flatnonzero(counts)
+    if not len(filled):
+        return 0, 0
+    density = counts / np.diff(edges)
+    smooth = np.convolve(np.pad(density, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    peak = int(np.argmax(smooth))
+    below = np.flatnonzero(smooth[peak:] < START_FRACTION * smooth[peak])
+    start = peak + int(below[0]) if len(below) else len(counts)
+    start = max(start, int(np.searchsorted(edges, floor)))
+    stop = int(filled[-1]) + 1
+    return (start, stop) if start < stop else (stop, stop)
+
+
+def _prepare(spectrum: Spectrum, mass: Floats) -> Result:
+    edges = bin_edges(spectrum)
+    counts = np.histogram(mass[np.isfinite(mass)], edges)[0].astype(np.float64)
+    start, stop = fit_range(counts, edges, spectrum.floor)
+    inside = counts[start:stop]
+    entries = int(inside.sum())
+    result = Result(spectrum, entries, all_edges=edges, all_counts=counts)
+    if entries < MIN_ENTRIES:
+        result.reason = f"{entries} entries in the fit range, fewer than {MIN_ENTRIES}"
+    elif stop - start < MIN_BINS:
+        result.reason = f"{stop - start} bins in the fit range, fewer than {MIN_BINS}"
+    if result.reason:
+        return result
+    model = fit.Model.on(edges[start : stop + 1])
+    result.model, result.counts = model, inside
+    result.newton = fit.newton(model, inside)
+    if not bool(result.newton.converged):
+        result.reason = "the background fit did not converge"
+        return result
+    result.best = bumphunt.scan(inside, result.newton.expected)
+    return result
+
+
+def _sideband_deviance(model: fit.Model, counts: Floats, best: Scan) -> tuple[Floats, NDArray[np.bool_]]:
+    """Deviance outside the best window after a refit without it, (..), and whether that fit converged."""
+    mask = bumphunt.outside(best, counts.shape[-1])
+    refit = fit.newton(model, counts, mask)
+    return fit.deviance(counts, refit.expected, mask), refit.converged
+
+
+def hunt(
+    masses: dict[Spectrum, Floats],
+    pseudo_experiments: int,
+    random: np.random.Generator,
+    *,
+    errors: bool = True,
+    progress: Callable[[int], None] = lambda n: None,
+) -> Hunt:
+    """Search all spectra of the same events.
+
+    masses: spectrum -> (E,) masses [GeV], NaN where an event has none; the same E events in every spectrum.
+    pseudo_experiments: how many, each of which refits every background. errors: also fit with iminuit.
+    progress is called with the number of pseudo-experiments just finished.
+    """
+    results = [_prepare(spectrum, mass) for spectrum, mass in masses.items()]
+    scanned = [r for r in results if r.reason is None]
+    if not scanned:
+        return Hunt(results, pseudo_experiments, 1.0, None, 1.0)
+    bins = []
+    for r in scanned:
+        mass, edges = masses[r.spectrum], r.model.edges
+        k = np.searchsorted(edges, mass, side="right") - 1
+        bins.append(np.where((mass >= edges[0]) & (mass < edges[-1]), k, -1))
+        if errors:
+            r.minuit = fit.minuit(r.model, r.counts)
+            r.integrated = fit.minuit(r.model, r.counts, integrate=True)
+    sampler = rake(np.stack(bins, axis=1), [r.newton.expected for r in scanned])
+
+    n, shape = pseudo_experiments, (pseudo_experiments, len(scanned))
+    t, total, side = np.empty(shape), np.empty(shape), np.empty(shape)
+    for start in range(0, n, CHUNK):
+        size = min(CHUNK, n - start)
+        rows = slice(start, start + size)
+        for s, (r, counts) in enumerate(zip(scanned, sampler.draw(size, random), strict=True)):
+            counts = counts.astype(np.float64)
+            refit = fit.newton(r.model, counts)
+            best = bumphunt.scan(counts, refit.expected)
+            # what did not converge counts as more extreme than the data: never in favour of a discovery
+            t[rows, s] = np.where(refit.converged, best.t, np.inf)
+            total[rows, s] = np.where(refit.converged, fit.deviance(counts, refit.expected), np.inf)
+            side[rows, s], converged = _sideband_deviance(r.model, counts, best)
+            r.not_converged += int(np.count_nonzero(~refit.converged | ~converged))
+        progress(size)
+    for s, r in enumerate(scanned):
+        r.global_p = bumphunt.global_p(float(r.best.t), t[:, s])
+        r.gof_p = bumphunt.global_p(float(fit.deviance(r.counts, r.newton.expected)), total[:, s])
+        r.sideband_p = bumphunt.global_p(float(_sideband_deviance(r.model, r.counts, r.best)[0]), side[:, s])
+    described = [r for r in scanned if r.sideband_p >= MIN_SIDEBAND_P]
+    leading = max(described, key=lambda r: float(r.best.t), default=None)
+    # all scanned spectra stay in the trials, also those not described: dropping them would make p smaller
+    overall = bumphunt.global_p(float(leading.best.t), t.max(axis=1)) if leading else 1.0
+    return Hunt(results, pseudo_experiments, overall, leading, sampler.shared)
