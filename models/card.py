@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from ad40.errors import SpecError
 from ad40.files import read_yaml
 from ad40.fixed import Fixed
-from ad40.network import InputStage
+from ad40.network import SCORES, InputStage
 from ad40.objects import N_INPUTS
 from ad40.schema import Node
 from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
 
 LOSSES = ("l1", "mse")
+Pair = tuple[str, str]  # (object type, feature)
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,22 @@ class TrainingCard:
 
 @dataclass(frozen=True)
 class Card:
-    """A model card. `inputs` has one entry per (type, feature), `score_features` lists the pairs in the score."""
+    """A model card.
+
+    inputs: scaling of each (type, feature). connected: the pairs that the first layer reads (its weights for
+    the others are zero). score_features: the pairs whose difference of input and output enters the score.
+    document: the YAML as it was read.
+    """
 
     name: str
     version: str
     description: str
     input_format: Fixed
-    inputs: dict[tuple[str, str], FeatureInput]
+    inputs: dict[Pair, FeatureInput]
+    connected: tuple[Pair, ...]
     layers: tuple[LayerCard, ...]
     score_kind: str
-    score_features: tuple[tuple[str, str], ...]
+    score_features: tuple[Pair, ...]
     training: TrainingCard
     document: dict[str, Any]
 
@@ -106,7 +113,15 @@ class Card:
 
     def score_mask(self, spec: ObjectsSpec) -> NDArray[np.bool_]:
         """Which of the 57 inputs enter the score, bool (57,)."""
-        return np.array([(kind.name, f) in self.score_features for kind in spec.slots for f in FEATURES])
+        return _mask(self.score_features, spec)
+
+    def input_mask(self, spec: ObjectsSpec) -> NDArray[np.bool_]:
+        """Which of the 57 inputs the first layer reads, bool (57,)."""
+        return _mask(self.connected, spec)
+
+
+def _mask(pairs: tuple[Pair, ...], spec: ObjectsSpec) -> NDArray[np.bool_]:
+    return np.array([(kind.name, feature) in pairs for kind in spec.slots for feature in FEATURES])
 
 
 def _code_of(kind: ObjectType, feature: str, value: float, node: Node) -> int:
@@ -140,8 +155,8 @@ def _feature(node: Node, kind: ObjectType, feature: str, fmt: Fixed) -> FeatureI
     return entry
 
 
-def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[tuple[str, str], FeatureInput]]:
-    node.keys({"format", "features"})
+def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[Pair, FeatureInput], tuple[Pair, ...]]:
+    node.keys({"format", "features"}, optional={"connected"})
     fmt = Fixed.from_node(node["format"])
     features = node["features"]
     features.keys({kind.name for kind in spec.types})
@@ -152,7 +167,22 @@ def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[tuple[str, str],
         features[kind.name].keys(set(names))
         for name in names:
             inputs[kind.name, name] = _feature(features[kind.name][name], kind, name, fmt)
-    return fmt, inputs
+    connected = _pairs(node["connected"], spec) if "connected" in node else tuple(inputs)
+    return fmt, inputs, connected
+
+
+def _pairs(node: Node, spec: ObjectsSpec) -> tuple[Pair, ...]:
+    """A list of features such as `jet.pt`."""
+    known = {
+        f"{kind.name}.{feature}": (kind.name, feature)
+        for kind in spec.types
+        for feature in FEATURES
+        if not (feature == "eta" and kind.eta is None)
+    }
+    pairs = tuple(known[item.choice(tuple(known))] for item in node)
+    if not pairs or len(set(pairs)) != len(pairs):
+        raise node.fault("at least one feature, none of them twice")
+    return pairs
 
 
 def _layer(node: Node) -> LayerCard:
@@ -177,16 +207,6 @@ def _layer(node: Node) -> LayerCard:
     if layer.output.signed != (layer.activation == "linear"):
         raise node["output"].fault("an unsigned format after relu and a signed one after a linear activation")
     return layer
-
-
-def _score(node: Node, spec: ObjectsSpec) -> tuple[str, tuple[tuple[str, str], ...]]:
-    node.keys({"kind", "features"})
-    kind = node["kind"].choice(("masked_l1",))
-    known = {f"{t.name}.{f}": (t.name, f) for t in spec.types for f in FEATURES if not (f == "eta" and t.eta is None)}
-    pairs = tuple(known[item.choice(tuple(known))] for item in node["features"])
-    if not pairs or len(set(pairs)) != len(pairs):
-        raise node["features"].fault("at least one feature, none of them twice")
-    return kind, pairs
 
 
 def _training(node: Node) -> TrainingCard:
@@ -214,14 +234,14 @@ def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = No
     spec = objects() if spec is None else spec
     node = Node(document, file)
     node.keys({"name", "version", "description", "input", "layers", "score", "training"})
-    fmt, inputs = _inputs(node["input"], spec)
+    fmt, inputs, connected = _inputs(node["input"], spec)
     layers = tuple(_layer(item) for item in node["layers"])
     if not layers or layers[-1].units != N_INPUTS:
         raise SpecError(file, "layers", f"{layers[-1].units if layers else 0} units in the last layer", f"{N_INPUTS}")
     names = [layer.name for layer in layers]
     if len(set(names)) != len(names):
         raise SpecError(file, "layers", names, "a different name for each layer")
-    kind, pairs = _score(node["score"], spec)
+    node["score"].keys({"kind", "features"})
     name = node["name"].text()
     if not name.replace("-", "_").isidentifier():
         raise node["name"].fault("letters, digits, - and _ only: the name becomes part of file and module names")
@@ -231,9 +251,10 @@ def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = No
         description=node["description"].text(),
         input_format=fmt,
         inputs=inputs,
+        connected=connected,
         layers=layers,
-        score_kind=kind,
-        score_features=pairs,
+        score_kind=node["score"]["kind"].choice(SCORES),
+        score_features=_pairs(node["score"]["features"], spec),
         training=_training(node["training"]),
         document=dict(node.value),
     )

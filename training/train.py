@@ -89,6 +89,11 @@ class Trainer:
         self.card, self.settings = card, card.training
         self.model = build.build(card)
         self.kernels = [self.model.get_layer(layer.name).kernel for layer in card.layers]
+        objects = spec.objects()
+        # weights that may be other than zero: of connected inputs and towards scored outputs
+        self.live = [np.ones(kernel.shape, bool) for kernel in self.kernels]
+        self.live[0] &= card.input_mask(objects)[:, None]
+        self.live[-1] &= card.score_mask(objects)
         self.masks = [tf.Variable(tf.ones_like(kernel), trainable=False) for kernel in self.kernels]
         self.optimizer = tf_keras.optimizers.Adam(self.settings.learning_rate, amsgrad=True)
         self.optimizer.build(self.model.trainable_variables)
@@ -123,10 +128,10 @@ class Trainer:
     def prune(self, epoch: int) -> None:
         """Set the masks of an epoch: in each layer the smallest weights are held at zero."""
         share = sparsity_at(epoch, self.settings)
-        for kernel, mask in zip(self.kernels, self.masks, strict=True):
+        for kernel, mask, live in zip(self.kernels, self.masks, self.live, strict=True):
             size = np.abs(kernel.numpy())
-            cut = np.quantile(size, share) if share > 0 else -1.0
-            mask.assign((size > cut).astype(np.float32))
+            cut = np.quantile(size[live], share) if share > 0 else -1.0
+            mask.assign(((size > cut) & live).astype(np.float32))
 
     def epoch(self, number: int) -> tuple[float, float]:
         """Run epoch `number` (from 1); returns training and validation loss. Depends on nothing but the state."""
@@ -157,12 +162,17 @@ class Trainer:
                 ]
             )
 
-    def nonzero(self) -> float:
-        """Share of kernel weights that are not zero on their grids."""
-        codes = [
-            layer.weight.quantise(kernel.numpy()) for layer, kernel in zip(self.card.layers, self.kernels, strict=True)
-        ]
-        return sum(int(np.count_nonzero(c)) for c in codes) / sum(c.size for c in codes)
+    def nonzero(self) -> int:
+        """How many kernel weights are not zero on their grids."""
+        return sum(
+            int(np.count_nonzero(layer.weight.quantise(kernel.numpy() * mask.numpy())))
+            for layer, kernel, mask in zip(self.card.layers, self.kernels, self.masks, strict=True)
+        )
+
+    @property
+    def size(self) -> int:
+        """How many kernel weights may be other than zero."""
+        return sum(int(live.sum()) for live in self.live)
 
 
 def fit(trainer: Trainer, state: State, checkpoint: Path | None = None, key: str = "") -> State:
@@ -189,7 +199,7 @@ def fit(trainer: Trainer, state: State, checkpoint: Path | None = None, key: str
                     "loss": round(loss, 6),
                     "validation_loss": round(validation, 6),
                     "learning_rate": round(state.rate, 8),
-                    "nonzero_weights": round(trainer.nonzero(), 4),
+                    "nonzero_weights": round(trainer.nonzero() / trainer.size, 4),
                     "seconds": round(time.monotonic() - start, 2),
                 }
             )
@@ -295,8 +305,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "epochs": state.epoch,
         "best_epoch": state.best_epoch,
         "best_validation_loss": state.best,
-        "weights": int(sum(np.prod(k.shape) for k in trainer.kernels)),
-        "nonzero_weights": round(trainer.nonzero(), 4),
+        "weights": trainer.size,
+        "nonzero_weights": trainer.nonzero(),
         "sample": {"file": args.sample.name + "/" + sample.file.name, "fingerprint": sample.fingerprint},
     }
     write_json(args.output / "history.json", {**summary, "training": vars(card.training), "history": state.history})
@@ -307,7 +317,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     print(
         f"{card.name} {card.version}: best epoch {state.best_epoch} of {state.epoch}, "
         f"validation loss {state.best:.4f}, "
-        f"{summary['nonzero_weights']:.0%} of {summary['weights']} weights not zero, "
+        f"{summary['nonzero_weights']} of {summary['weights']} weights not zero, "
         f"network {summary['network_hash'][:12]}"
     )
     return summary
