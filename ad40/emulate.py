@@ -6,12 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from ad40 import hdf5
 from ad40.emulator import Emulator
 from ad40.events import open_events
-from ad40.files import atomic_path
 from ad40.menu import MenuState, seed_bits
 from ad40.model import read_model
 from ad40.progress import Progress
@@ -31,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     model = read_model(args.model)
     emulator, state = Emulator(model.network), MenuState(model.menu)
-    with open_events(args.events) as source, atomic_path(args.output) as temporary:
-        with h5py.File(temporary, "w") as file, Progress(source.n, "emulate") as bar:
+    with open_events(args.events) as source:
+        with hdf5.create(args.output) as file, Progress(source.n, "emulate") as bar:
             columns = {"hw_score": np.int32, "seeds_before": np.uint32, "seeds_after": np.uint32}
             for name, kind in columns.items():
                 file.create_dataset(name, (source.n,), kind)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +22,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects, spec
+from ad40 import hdf5, objects, spec
 from ad40.errors import HashMismatch, InputError
-from ad40.files import atomic_path
 
 NAMES = ("Pt", "Eta", "Phi", "Class")
 CLASSES = ("MET_class_1", "Four_Ele_class_2", "Four_Mu_class_3", "Ten_Jet_class_4")
@@ -42,7 +42,7 @@ class EventFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.saturated: dict[str, int] = {}
-        self._file = _open_hdf5(self.path)
+        self._file = hdf5.open_file(self.path)
         try:
             if "codes" in self._file:
                 self.kind, name = "hardware", "codes"
@@ -146,7 +146,7 @@ def write_adc2021(
     particles = np.zeros((*events.shape[:2], 4), np.float32)
     particles[..., :3] = events
     particles[..., 3] = np.where(events[..., 0] > 0, _CLASS_OF_SLOT, 0)
-    with _new_hdf5(path, extra, attributes) as file:
+    with _new_file(path, extra, attributes) as file:
         file.create_dataset("Particles", data=particles, **_compression(particles))
         file.create_dataset("Particles_Names", data=np.array(NAMES, "S"))
         file.create_dataset("Particles_Classes", data=np.array(CLASSES, "S"))
@@ -161,30 +161,22 @@ def write_hw_sample(
     """Write codes (n, 19, 3) as int16 with the hash of the scales, whole or not at all."""
     objects.check_codes(codes)
     small = codes.astype(np.int16)
-    with _new_hdf5(path, extra, attributes) as file:
+    with _new_file(path, extra, attributes) as file:
         file.create_dataset("codes", data=small, **_compression(small))
         file.attrs["spec_hash"] = spec.objects().hash
 
 
-class _new_hdf5:
-    """Context: an HDF5 file under a temporary name, with columns and attributes, renamed when it is complete."""
-
-    def __init__(
-        self, path: str | Path, extra: Mapping[str, NDArray[Any]] | None, attributes: Mapping[str, Any] | None
-    ) -> None:
-        self._target = atomic_path(path)
-        self._extra, self._attributes = extra or {}, attributes or {}
-
-    def __enter__(self) -> h5py.File:
-        self._file = h5py.File(self._target.__enter__(), "w")
-        for name, column in self._extra.items():
-            self._file.create_dataset(name, data=column, **_compression(column))
-        self._file.attrs[_ATTRIBUTES] = json.dumps(dict(self._attributes))
-        return self._file
-
-    def __exit__(self, *error: Any) -> None:
-        self._file.close()
-        self._target.__exit__(*error)
+@contextmanager
+def _new_file(
+    path: str | Path, extra: Mapping[str, NDArray[Any]] | None, attributes: Mapping[str, Any] | None
+) -> Iterator[h5py.File]:
+    """A new file with its columns and attributes; the caller adds the events."""
+    document = json.dumps(dict(attributes or {}), allow_nan=False)
+    with hdf5.create(path) as file:
+        for name, column in (extra or {}).items():
+            file.create_dataset(name, data=column, **_compression(column))
+        file.attrs[_ATTRIBUTES] = document
+        yield file
 
 
 def _compression(data: NDArray[Any]) -> dict[str, Any]:
@@ -196,16 +188,6 @@ def _compression(data: NDArray[Any]) -> dict[str, Any]:
         "shuffle": True,
         "chunks": (min(len(data), 8192), *data.shape[1:]),
     }
-
-
-def _open_hdf5(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        if not path.exists():
-            raise InputError(path, "file", "missing", "an HDF5 file") from error
-        reason = str(error).split("(", 1)[-1].rstrip(")")
-        raise InputError(path, "format", reason, "a complete HDF5 file") from error
 
 
 def _close_holes(events: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -60,7 +60,7 @@ class Menu:
             "model": self.model,
             "network_hash": self.network_hash,
             "spec_hash": self.spec_hash,
-            "seeds": [{"name": s.name, "threshold": s.threshold, "prescale": s.prescale} for s in self.seeds],
+            "seeds": [{"name": s.name, "threshold": s.threshold, "prescale": float(s.prescale)} for s in self.seeds],
         }
 
 

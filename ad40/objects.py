@@ -171,7 +171,8 @@ def decode(codes: ArrayLike) -> NDArray[np.float32]:
 
 def present(codes: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Which objects are there: bool (n, 19)."""
-    return np.not_equal(codes[..., PT], 0)
+    here: NDArray[np.bool_] = codes[..., PT] != 0
+    return here
 
 
 def pack(codes: Codes) -> NDArray[np.uint64]:

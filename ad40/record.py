@@ -15,13 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import __version__, objects, spec
-from ad40.errors import HashMismatch, InputError, OutputError
-from ad40.files import atomic_path
+from ad40 import __version__, hdf5, objects, spec
+from ad40.errors import HashMismatch, InputError
 from ad40.menu import Decision, Menu, seed_bits
 from ad40.network import Network
 
@@ -75,13 +73,13 @@ class Writer:
     ) -> None:
         self._path, self._network, self._menu, self._source = Path(path), network, menu, dict(source)
         self._extra = dict(extra)
-        self._target = atomic_path(path)
+        self._target = hdf5.create(path)
         self._seen = self._kept = 0
         self._before = np.zeros(len(menu.seeds), np.int64)
         self._after = np.zeros(len(menu.seeds), np.int64)
 
     def __enter__(self) -> Writer:
-        self._file = h5py.File(self._target.__enter__(), "w")
+        self._file = self._target.__enter__()
         options: dict[str, Any] = {"compression": "gzip", "shuffle": True}
         for name, kind in (COLUMNS | self._extra).items():
             self._file.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(16384,), **options)
@@ -115,13 +113,10 @@ class Writer:
             "codes": codes[rows],
             **{name: extra[name][rows] for name in self._extra},
         }
-        try:
-            for name, value in values.items():
-                data = self._file[name]
-                data.resize(self._kept + len(rows), axis=0)
-                data[self._kept :] = value
-        except OSError as error:
-            raise OutputError(self._path, str(error)) from error
+        for name, value in values.items():
+            data = self._file[name]
+            data.resize(self._kept + len(rows), axis=0)
+            data[self._kept :] = value
         self._seen += len(codes)
         self._kept += len(rows)
         self._before += decision.seeds_before.sum(axis=0)
@@ -159,14 +154,8 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._file.attrs[_ATTRIBUTES] = json.dumps(self.summary())
-            self._file.close()
-        except OSError as error:
-            kind, value = OutputError, OutputError(self._path, str(error))
-            self._target.__exit__(kind, value, None)
-            raise value from error
+        if kind is None:
+            self._file.attrs[_ATTRIBUTES] = json.dumps(self.summary())
         self._target.__exit__(kind, value, trace)
 
 
@@ -177,7 +166,7 @@ def read(path: str | Path, network: Network | None = None, menu: Menu | None = N
     """
     path = Path(path)
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5.open_file(path) as file:
             if _ATTRIBUTES not in file.attrs:
                 raise InputError(
                     path, "attributes", "none of a record", "a TriggerRecord file written by `ad40 trigger`"
@@ -189,8 +178,7 @@ def read(path: str | Path, network: Network | None = None, menu: Menu | None = N
             codes = file["codes"][()].astype(np.int32)
             columns = {name: item[()] for name, item in file.items() if name != "codes"}
     except OSError as error:
-        reason = "missing" if not path.exists() else f"unreadable ({error})"
-        raise InputError(path, "file", reason, "a complete HDF5 file") from error
+        raise InputError(path, "file", f"unreadable ({error})", "a complete HDF5 file") from error
     objects.check_codes(codes, str(path))
     for name, column in columns.items():
         if len(column) != len(codes):

@@ -1,0 +1,110 @@
+"""The emulator against the definition in exact Python integers, and against itself cut in pieces."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ad40 import objects
+from ad40.emulator import Emulator
+from ad40.errors import Ad40Error
+from ad40.fixed import OVERFLOW, ROUNDING, Fixed
+from ad40.network import InputStage, Layer, Network, Score, score_codes
+from tests.conftest import make_network
+
+
+def reference_outputs(network: Network, inputs: np.ndarray) -> np.ndarray:
+    """The network by its definition: accumulators as Python integers of any size."""
+    x, fraction = inputs.astype(object), network.input.format.fraction
+    for layer in network.layers:
+        product = fraction + layer.weight_format.fraction
+        common = max(product, layer.bias_format.fraction)
+        acc = (x @ layer.weight.astype(object)) * 2 ** (common - product)
+        acc = acc + layer.bias.astype(object) * 2 ** (common - layer.bias_format.fraction)
+        if layer.activation == "relu":
+            acc = np.maximum(acc, 0)
+        x = layer.output.quantise_codes(acc.astype(np.int64), common).astype(object)
+        fraction = layer.output.fraction
+    return x.astype(np.int64)
+
+
+def test_outputs_follow_the_definition(network: Network, codes: np.ndarray) -> None:
+    emulator = Emulator(network)
+    x = emulator.inputs(codes)
+    y = emulator.outputs(x)
+    assert np.array_equal(y, reference_outputs(network, x))
+    assert np.array_equal(emulator.score(codes), score_codes(network, x, y, objects.present(codes)))
+    assert len(np.unique(emulator.score(codes))) > 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_formats(data: st.DataObject, codes: np.ndarray) -> None:
+    """Random formats, roundings and overflows in every layer, biases finer than products, left shifts."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+
+    def draw_format(signed: bool) -> Fixed:
+        return Fixed(
+            signed,
+            data.draw(st.integers(0, 5)),
+            data.draw(st.integers(1, 8)),
+            data.draw(st.sampled_from(ROUNDING)),
+            data.draw(st.sampled_from(OVERFLOW)),
+        )
+
+    layers, n_in = [], 57
+    for i, n_out in enumerate((5, 57)):
+        w, b = draw_format(True), draw_format(True)
+        layers.append(
+            Layer(
+                f"l{i}",
+                rng.integers(w.min_code, w.max_code + 1, (n_in, n_out)),
+                w,
+                rng.integers(b.min_code, b.max_code + 1, n_out),
+                b,
+                data.draw(st.sampled_from(("linear", "relu"))),
+                draw_format(data.draw(st.booleans())),
+            )
+        )
+        n_in = n_out
+    mask = rng.random(57) < 0.7
+    mask[0] = True
+    stage = InputStage(
+        rng.integers(-50, 100, 57), rng.integers(-2, 4, 57), Fixed(True, 2, data.draw(st.integers(3, 6)))
+    )
+    network = Network("any", "0", "0" * 64, stage, tuple(layers), Score("masked_l1", mask))
+    emulator = Emulator(network)
+    x = emulator.inputs(codes[:200])
+    y = emulator.outputs(x)
+    assert np.array_equal(y, reference_outputs(network, x))
+    scores = emulator.score(codes[:200])
+    assert np.array_equal(scores, score_codes(network, x, y, objects.present(codes[:200])))
+    assert scores.max() <= network.score_max
+
+
+def test_inputs_follow_the_definition(network: Network, codes: np.ndarray) -> None:
+    flat = codes.reshape(len(codes), 57).astype(np.int64)
+    fmt = network.input.format
+    expected = np.clip((flat - network.input.offset) >> network.input.shift, fmt.min_code, fmt.max_code)
+    expected[~np.repeat(objects.present(codes), 3, axis=1)] = 0
+    assert np.array_equal(Emulator(network).inputs(codes), expected)
+
+
+def test_the_empty_event_scores_zero(network: Network) -> None:
+    assert Emulator(network).score(np.zeros((1, 19, 3), np.int32)).tolist() == [0]
+
+
+def test_batches_do_not_matter(network: Network, codes: np.ndarray) -> None:
+    emulator = Emulator(network)
+    whole = emulator.score(codes)
+    assert np.array_equal(np.concatenate([emulator.score(part) for part in np.array_split(codes, 17)]), whole)
+    assert emulator.score(codes[:0]).shape == (0,)
+
+
+def test_a_network_that_floats_cannot_hold_exactly_is_refused() -> None:
+    network = make_network(sizes=(57, 57))
+    wide = Fixed(True, 0, 50)
+    layer = network.layers[0]
+    heavy = Layer("wide", np.full((57, 57), wide.max_code), wide, layer.bias, layer.bias_format, "linear", layer.output)
+    with pytest.raises(Ad40Error, match="more than double precision holds exactly"):
+        Emulator(Network("wide", "0", "0" * 64, network.input, (heavy,), network.score))
