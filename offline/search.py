@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     for row, r in zip(summary["spectra"], result.results, strict=True):
         if r.reason is None:
-            row["plot"] = f"spectrum_{r.spectrum.name}.png"
-            plot_spectrum(r, args.output / row["plot"], _title(sample, r))
+            row["plot"] = _picture(sample, r)
+            plot_spectrum(r, args.output / row["plot"]["file"], _title(sample, r))
     write_json(args.output / "search.json", summary)
     _print(summary, args.output)
     return summary
@@ -232,12 +232,22 @@ def _title(sample: Sample, r: Result) -> str:
     return f"{sample.provenance['events_searched']:,} events{what}; global p in this spectrum {r.global_p:.2g}"
 
 
+def _picture(sample: Sample, r: Result) -> dict[str, str]:
+    assert r.model is not None
+    low, high = r.window
+    caption = (
+        f"{r.spectrum.label}: data (points, 68 % Poisson intervals), the p5 fit from {r.model.edges[0]:.0f} to "
+        f"{r.model.edges[-1]:.0f} GeV (line) and the least likely window, {low:.0f} to {high:.0f} GeV (shaded). "
+        "Below: the pull of each bin."
+    )
+    return {"file": f"spectrum_{r.spectrum.name}.png", "title": f"Spectrum of {r.spectrum.label}", "caption": caption}
+
+
 def _print(summary: dict[str, Any], folder: Path) -> None:
     print(f"{summary['events_searched']:,} events, {summary['copies_dropped']:,} copies dropped, "
           f"injected: {summary['injected']['events'] if summary['injected'] else 'none'}")  # fmt: skip
-    print(
-        f"{'spectrum':11}{'entries':>8}{'fit range':>13}{'fit p':>8}{'window':>12}{'obs':>6}{'exp':>9}{'local':>7}{'global p':>10}"
-    )
+    head = ("entries", 8), ("fit range", 13), ("fit p", 8), ("window", 12), ("obs", 6), ("exp", 9), ("local", 7)
+    print(f"{'spectrum':11}" + "".join(f"{name:>{width}}" for name, width in head) + f"{'global p':>10}")
     for r in summary["spectra"]:
         if r["status"] == "skipped":
             print(f"{r['label']:11}{r['entries']:>8}  skipped: {r['reason']}")

