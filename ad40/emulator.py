@@ -96,68 +96,69 @@ class Emulator:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        fmt = network.input.format
-        self._offset = network.input.offset.astype(np.int32)
-        self._right = np.maximum(network.input.shift, 0).astype(np.int32)
-        self._left = np.maximum(-network.input.shift, 0).astype(np.int32)
-        self._low, self._high = fmt.min_code, fmt.max_code
+        fmt, last = network.input.format, network.layers[-1]
         self._layers: list[_Dense] = []
         low, high, fraction = fmt.min_code, fmt.max_code, fmt.fraction
         for layer in network.layers:
             self._layers.append(_dense(layer, low, high, fraction))
             low, high, fraction = layer.output.min_code, layer.output.max_code, layer.output.fraction
-        # The score needs only the scored outputs: the last layer is cut to them
-        self._scored = np.flatnonzero(network.score.mask)
-        last = network.layers[-1]
-        self._up_x = 2.0 ** (network.score_fraction - fmt.fraction)
-        self._up_y = 2.0 ** (network.score_fraction - last.output.fraction)
+        self._offset, scale = _repeated(network.input.offset), 2.0**-network.input.shift
+        self._scale = _repeated(scale)
+        # In units of the score; an input that is not scored counts zero on both sides
+        self._up_x = _repeated(network.score.mask * 2.0 ** (network.score_fraction - fmt.fraction))
+        self._up_y = _repeated(network.score.mask * 2.0 ** (network.score_fraction - last.output.fraction))
         self._score_type = _exact_type(network.score_max)
-        full = self._layers[-1]
-        self._last_scored = _Dense(
-            **(
-                vars(full)
-                | {
-                    "weight": np.ascontiguousarray(full.weight[:, self._scored]),
-                    "bias": full.bias[self._scored],
-                }
-            )
-        )
+        # (code - offset) << -shift, before it is clipped, must be exact too
+        widest = np.abs(network.input.offset).max() + objects.MAX_CODE
+        if _exact_type(int(widest * max(scale.max(), 1))) is not np.float32:
+            raise Ad40Error(f"input shifts down to {network.input.shift.min()} exceed the emulator's exact range")
 
     def inputs(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
         """Network input codes int32 (n, 57) of hardware codes (n, 19, 3)."""
-        n = len(codes)
-        x = codes.reshape(n, objects.N_INPUTS).astype(np.int32, copy=False) - self._offset
-        if self._left.any():
-            x <<= self._left
-        x >>= self._right
-        np.clip(x, self._low, self._high, out=x)
-        x3 = x.reshape(n, objects.N_OBJECTS, objects.N_FEATURES)
-        x3 *= objects.present(codes)[..., None]
+        x = np.empty((len(codes), objects.N_INPUTS), np.int32)
+        for start in range(0, len(codes), _BLOCK):
+            x[start : start + _BLOCK] = self._normalise(codes[start : start + _BLOCK])[0]
         return x
 
     def outputs(self, inputs: NDArray[np.integer]) -> NDArray[np.int64]:
         """Output codes int64 (n, 57) of the last layer, of network input codes (n, 57)."""
         y = np.empty((len(inputs), objects.N_INPUTS), np.int64)
         for start in range(0, len(inputs), _BLOCK):
-            x: Floats = inputs[start : start + _BLOCK].astype(self._layers[0].weight.dtype)
-            for layer in self._layers:
-                x = layer(x)
-            y[start : start + _BLOCK] = x
+            y[start : start + _BLOCK] = self._network(inputs[start : start + _BLOCK].astype(np.float32))
         return y
 
     def score(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
         """hw_score int32 (n,) of hardware codes (n, 19, 3)."""
         scores = np.empty(len(codes), np.int32)
         for start in range(0, len(codes), _BLOCK):
-            block = codes[start : start + _BLOCK]
-            x = self.inputs(block).astype(self._layers[0].weight.dtype)
-            y: Floats = x
-            for layer in self._layers[:-1]:
-                y = layer(y)
-            y = self._last_scored(y).astype(self._score_type, copy=False)
-            y *= -self._up_y
-            y += x[:, self._scored] * self._score_type(self._up_x)
-            np.abs(y, out=y)
-            here = np.repeat(objects.present(block), objects.N_FEATURES, axis=1)[:, self._scored]
-            scores[start : start + _BLOCK] = np.einsum("ij,ij->i", y, here, dtype=self._score_type)
+            x, here = self._normalise(codes[start : start + _BLOCK])
+            y = self._network(x).astype(self._score_type, copy=False)
+            flat_x, flat_y = x.reshape(-1), y.reshape(-1)
+            flat_x *= self._up_x[: x.size]
+            flat_y *= self._up_y[: y.size]
+            flat_y -= flat_x
+            np.abs(flat_y, out=flat_y)
+            scores[start : start + _BLOCK] = np.einsum("ij,ij->i", y, here)
         return scores
+
+    def _normalise(self, codes: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Inputs (n, 57) as integer-valued floats, and 1 where the object is present, 0 elsewhere, (n, 57)."""
+        x = codes.reshape(-1).astype(np.float32)
+        x -= self._offset[: x.size]
+        x *= self._scale[: x.size]
+        np.floor(x, out=x)
+        fmt = self.network.input.format
+        np.clip(x, fmt.min_code, fmt.max_code, out=x)
+        here = np.repeat(objects.present(codes).reshape(-1).astype(np.float32), objects.N_FEATURES)
+        x *= here
+        return x.reshape(-1, objects.N_INPUTS), here.reshape(-1, objects.N_INPUTS)
+
+    def _network(self, x: Floats) -> Floats:
+        for layer in self._layers:
+            x = layer(x)
+        return x
+
+
+def _repeated(row: NDArray[np.number]) -> NDArray[np.float32]:
+    """A row of 57 repeated for a block of events: flat operands of one length keep numpy in its vector loops."""
+    return np.tile(row.astype(np.float32), _BLOCK)

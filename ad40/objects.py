@@ -18,6 +18,7 @@ from ad40.errors import InputError
 N_OBJECTS, N_FEATURES = 19, 3
 N_INPUTS = N_OBJECTS * N_FEATURES
 PT, ETA, PHI = range(N_FEATURES)
+MAX_CODE = 1 << 16  # bound on any code: fields have 16 bits at most
 _BLOCK = 256  # events per pass: the temporaries of a block stay in the processor's cache
 
 Codes = NDArray[np.int32]
