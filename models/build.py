@@ -19,11 +19,6 @@ from ad40.errors import InputError, MissingTool
 from ad40.fixed import Fixed
 from models.card import N_INPUTS, Card, read_card
 
-if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
-    raise MissingTool(
-        "Keras 2 (TensorFlow was imported before models.build without TF_USE_LEGACY_KERAS=1)",
-        "import models.build first or set TF_USE_LEGACY_KERAS=1 in the environment",
-    )
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: results would depend on the machine
@@ -56,6 +51,12 @@ try:
         tf.config.list_logical_devices()  # initialises the runtime, which is what looks for GPUs
 except ImportError as error:
     raise MissingTool(f"the package '{error.name}'", "`pip install 'ad40[train]'`") from error
+
+if tf.keras.Model is not tf_keras.Model:
+    raise MissingTool(
+        "Keras 2 inside TensorFlow (something imported TensorFlow without TF_USE_LEGACY_KERAS=1)",
+        "import models.build first or set TF_USE_LEGACY_KERAS=1 in the environment",
+    )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

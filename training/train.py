@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ad40 import spec
 from ad40.emulator import Emulator
-from ad40.errors import InputError
+from ad40.errors import InputError, OutputError
 from ad40.files import atomic_path, sha256_of, write_json, write_yaml
 from ad40.objects import N_INPUTS, present
 from ad40.progress import Progress
@@ -281,7 +281,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from models.build import CARD_FILE, WEIGHTS_FILE
     from training import plots  # TensorFlow and matplotlib only after the inputs are known to be good
 
-    args.output.mkdir(parents=True, exist_ok=True)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(args.output, error.strerror or str(error)) from error
     parts = {name: sample.rows(name) for name in (TRAIN, VALIDATION)}
     trainer = Trainer(
         card,
