@@ -11,7 +11,7 @@ class Progress:
     """Count work done against a total, on standard error.
 
     A terminal gets one line that redraws itself. A log gets a line at the start of the work, one per ten
-    percent or ten seconds (whichever comes later), and one at the end with the throughput.
+    percent (at most every ten seconds, at least every minute), and one at the end with the throughput.
     """
 
     def __init__(self, total: int, label: str, unit: str = "events") -> None:
@@ -46,7 +46,8 @@ class Progress:
         if self._terminal:
             due = now - self._last_time > 0.1
         else:
-            due = now - self._last_time > 10 and self.done - self._last_done >= self.total / 10
+            quiet = now - self._last_time
+            due = quiet > 60 or (quiet > 10 and self.done - self._last_done >= self.total / 10)
         if due:
             self._draw()
             self._last_time, self._last_done = now, self.done
