@@ -68,10 +68,11 @@ def draw(samples: dict[str, dict[str, NDArray[np.float64]]]) -> bytes:
         edges = np.arange(-0.5, top + 1) if counted else np.linspace(0, top, 41)
         for name, values in samples.items():
             value = values[quantity]
-            weights = np.full(len(value), 1.0 / max(len(value), 1))
-            # what lies beyond the axis goes into the last bin
-            axis.hist(np.minimum(value, edges[-1] - 1e-6), edges, weights=weights, label=name, **styles[name])
-        axis.set_yscale("log")
+            shown = np.minimum(value[np.isfinite(value)], edges[-1] - 1e-6)  # beyond the axis: into the last bin
+            weights = np.full(len(shown), 1.0 / max(len(value), 1))
+            axis.hist(shown, edges, weights=weights, label=name, **styles[name])
+        if any(np.isfinite(values[quantity]).any() for values in samples.values()):
+            axis.set_yscale("log")
         axis.set_xlabel(quantity)
         axis.spines[["top", "right"]].set_visible(False)
     for row in axes:

@@ -101,16 +101,13 @@ class NewtonFit:
 def newton(model: Model, counts: ArrayLike, mask: NDArray[np.bool_] | None = None) -> NewtonFit:
     """Fit histograms (T, B) or (B,) all at once; bins outside `mask` (same shape) do not count.
 
-    Newton steps on the convex likelihood, halved where one would increase it. A histogram without a finite
-    optimum (too few filled bins) comes back with converged = False.
+    Newton steps on the convex likelihood, halved where one would increase it. `converged` is False where
+    `MAX_STEPS` were not enough.
     """
     n = np.atleast_2d(np.asarray(counts, dtype=np.float64))
     use = np.ones_like(n) if mask is None else np.atleast_2d(mask).astype(np.float64)
     q = model.basis
-    # start: least squares to the logarithm, weighted by the counts, which is one Newton step from mu = n
-    weight = use * np.maximum(n, 0.25)
-    target = np.log(np.maximum(n, 0.25)) - model.offset
-    theta = _solve(_hessian(weight, q), (weight * target) @ q)
+    theta = _start(model, n, use)
     value, mu = _objective(model, theta, n, use)
     converged = np.zeros(len(n), dtype=bool)
     for _ in range(MAX_STEPS):
@@ -134,6 +131,13 @@ def newton(model: Model, counts: ArrayLike, mask: NDArray[np.bool_] | None = Non
         converged[active] = gain < TOLERANCE
     shape = np.shape(counts)[:-1]
     return NewtonFit(theta.reshape(*shape, N_PARAMETERS), mu.reshape(*shape, n.shape[1]), converged.reshape(shape))
+
+
+def _start(model: Model, n: Floats, use: Floats) -> Floats:
+    """Least squares to the logarithm of histograms (T, B), weighted by the counts: a rough fit, (T, 5)."""
+    filled = np.maximum(n, 0.25)
+    weight = use * filled
+    return _solve(_hessian(weight, model.basis), (weight * (np.log(filled) - model.offset)) @ model.basis)
 
 
 def _objective(model: Model, theta: Floats, n: Floats, use: Floats) -> tuple[Floats, Floats]:
@@ -172,10 +176,7 @@ def minuit(model: Model, counts: ArrayLike, *, integrate: bool = False) -> Minui
     def cost(coefficients: Floats) -> float:
         return float(deviance(n, predict(coefficients)))
 
-    # start at a constant density: independent of what `newton` finds
-    flat = np.log(max(n.sum(), 1.0) / (model.edges[-1] - model.edges[0]))
-    start = model.basis.T @ np.full(len(n), flat)
-    fit = Minuit(cost, start)
+    fit = Minuit(cost, _start(model, n[None], np.ones((1, len(n))))[0])
     fit.errordef = Minuit.LEAST_SQUARES  # the deviance is -2 ln L plus a constant
     fit.strategy, fit.tol = 1, 1e-4
     for _ in range(5):

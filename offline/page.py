@@ -6,8 +6,10 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 TEMPLATE = "page.html.j2"
 
@@ -62,6 +64,12 @@ def picture(path: Path, caption: str, alt: str) -> Picture:
     return Picture("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), alt, caption)
 
 
+def breakable(text: str) -> Markup:
+    """Allow a line break every 16 characters of a long word, such as a hash, so that it fits a narrow screen."""
+    words = (word if len(word) < 40 else "\u200b".join(wrap(word, 16)) for word in text.split(" "))
+    return Markup(escape(" ".join(words)).replace("\u200b", Markup("<wbr>")))
+
+
 def render(title: str, subtitle: str, summary: Table, sections: list[Section]) -> str:
     """The page as HTML text."""
     environment = Environment(
@@ -71,5 +79,6 @@ def render(title: str, subtitle: str, summary: Table, sections: list[Section]) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
     template = environment.get_template(TEMPLATE)
     return template.render(title=title, subtitle=subtitle, summary=summary, sections=sections)

@@ -68,7 +68,7 @@ def number(value: float, digits: int = 3) -> str:
 def interval(values: Sequence[float], scale: float = 1.0, digits: int = 3) -> str:
     """[low, value, high] as "value (low to high)"."""
     low, value, high = (number(scale * v, digits) for v in values)
-    return f"{value} ({low} to {high})"
+    return f"{value} ({low} to {high})".replace(" ", "\u00a0")  # not broken over lines
 
 
 def add_pictures(section: Section, run: Run, entries: Sequence[dict[str, str]], folder: Path) -> None:
@@ -96,13 +96,15 @@ def data(section: Section, run: Run, trigger: Any) -> None:
         for name, p in processes.items():
             cells = [p.get(key) for key in ("fraction", "events", "cross_section_pb", "filter_efficiency")]
             rows.append([name, *("not recorded" if c is None else number(c) for c in cells)])
-        head = ["process", "fraction", "events", "cross-section [pb]", "filter efficiency"]
+        head = ["process", "share", "events", "cross-section [pb]", "filter efficiency"]
         section.blocks.append(Table("Composition, as the generator recorded it", head, rows))
     else:
         section.missing.append("The event file does not record its processes.")
-    described = {k: v for k, v in attributes.items() if isinstance(v, str | int | float)}
+    described = [[k.replace("_", " "), str(v)] for k, v in attributes.items() if isinstance(v, str | int | float)]
+    described += [[f"filter {k}".replace("_", " "), str(v)] for k, v in attributes.get("filter", {}).items()]
+    described += [[k, str(v)] for k, v in attributes.get("generators", {}).items()]
     if described:
-        section.blocks.append(Table("Recorded by the generator", [], [[k, str(v)] for k, v in described.items()]))
+        section.blocks.append(Table("Settings and programs, as the generator recorded them", [], described))
     files = sorted(run.sample.glob("*.h5")) if run.sample.is_dir() else []
     background = [path for path in files if path.stem == "background"]
     if not background:
@@ -211,12 +213,12 @@ def rates(section: Section, run: Run, summary: Any) -> None:
             seed["name"],
             f"{seed['threshold']:,}",
             number(seed["prescale"]),
-            interval(seed["rate_khz"]),
+            interval(seed["rate_khz"], 1000),
             number(seed["mix_efficiency"]),
         ]
         for seed in summary["seeds"]
     ]
-    head = ["seed", "threshold (integer)", "prescale", "rate before prescale [kHz]", "share of the sample kept"]
+    head = ["seed", "threshold (integer)", "prescale", "rate before prescale [Hz]", "share of the sample kept"]
     section.blocks.append(Table("Seeds of the menu on the test part", head, rows))
     efficiency = summary["signal_efficiency"]
     names = [seed["name"] for seed in summary["seeds"]]

@@ -1,0 +1,146 @@
+"""Bump hunt: local and global p-values, pseudo-experiments that keep correlations, calibration, a planted bump."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from offline import bumphunt
+from offline.hunt import MIN_ENTRIES, Hunt, fit_range, hunt
+from offline.masses import SPECTRA, Spectrum, bin_edges
+from offline.pseudo import rake
+
+JE, JMU, EE = (next(s for s in SPECTRA if s.name == name) for name in ("je", "jmu", "ee"))
+
+
+def toy(rng: np.random.Generator, n: int = 4000, signal: int = 0) -> dict[Spectrum, np.ndarray]:
+    """Smooth, correlated masses of n events in two spectra, and `signal` events at 400 GeV in the first."""
+    scale = rng.lognormal(4.6, 0.5, n + signal)
+    values = {s: scale * rng.lognormal(0.0, 0.2, n + signal) for s in (JE, JMU)}
+    values[JE][n:] = rng.normal(400, 15, signal)
+    for mass in values.values():
+        mass[rng.random(n + signal) < 0.2] = np.nan
+    return values
+
+
+def search(masses: dict[Spectrum, np.ndarray], n: int = 999, seed: int = 1) -> Hunt:
+    return hunt(masses, n, np.random.default_rng(seed), errors=False)
+
+
+def test_local_p_is_the_poisson_tail() -> None:
+    observed, expected = np.array([5, 12, 40, 1]), np.array([1.2, 3.4, 20.0, 0.1])
+    np.testing.assert_allclose(bumphunt.local_p(observed, expected), stats.poisson.sf(observed - 1, expected))
+    assert bumphunt.local_p(3, 3.5) == 1.0  # a deficit
+    assert bumphunt.local_p(0, 0.5) == 1.0
+    assert bumphunt.local_p(10_000, 1.0) == bumphunt.SMALLEST_P
+
+
+def test_windows_cover_every_place_and_leave_half_outside() -> None:
+    found = bumphunt.windows(10, (2, 3, 6))
+    assert len(found) == 9 + 8  # a window of 6 in 10 bins would leave too little
+    assert {tuple(w) for w in found} >= {(0, 2), (8, 10), (0, 3), (7, 10)}
+
+
+def test_the_scan_finds_the_least_likely_window_of_each_histogram() -> None:
+    expected = np.full((2, 12), 20.0)
+    counts = expected.copy()
+    counts[0, 4:7] = 35
+    counts[1, 9:11] = 33
+    found = bumphunt.scan(counts, expected)
+    assert [(int(a), int(b)) for a, b in zip(found.low, found.high, strict=True)] == [(4, 7), (9, 11)]
+    np.testing.assert_allclose(found.local_p, stats.poisson.sf([104, 65], [60, 40]))
+    np.testing.assert_allclose(found.t, -np.log(found.local_p))
+    assert bumphunt.outside(found, 12).sum(axis=1).tolist() == [12 - 3 - 4, 12 - 2 - 1 - 1]
+
+
+def test_global_p_counts_the_measurement_itself() -> None:
+    assert bumphunt.global_p(2.0, [1.0, 2.0, 3.0]) == 3 / 4
+    assert bumphunt.global_p(9.0, np.zeros(999)) == 1 / 1000
+    assert bumphunt.significance(1.349898e-3) == pytest.approx(3, abs=1e-6)
+
+
+def test_pseudo_experiments_have_the_asked_mean_and_keep_correlations() -> None:
+    rng = np.random.default_rng(2)
+    first = rng.integers(0, 6, 3000)
+    second = np.where(rng.random(3000) < 0.7, (first + 1) % 5, rng.integers(-1, 5, 3000))
+    expected = [np.array([700.0, 600, 520, 480, 400, 300]), np.array([500.0, 450, 600, 500, 480])]
+    sampler = rake(np.stack([first, second], axis=1), expected)
+    assert sampler.shared > 0.999
+    draws = sampler.draw(3000, np.random.default_rng(3))
+    for counts, wanted in zip(draws, expected, strict=True):
+        np.testing.assert_allclose(counts.mean(axis=0), wanted, rtol=0.01)
+        np.testing.assert_allclose(counts.var(axis=0), wanted, rtol=0.12)  # Poisson
+    # two bins are correlated as far as they share events, and bins of one spectrum are not
+    shared = sampler.weights[(first == 0) & (second == 1)].sum()
+    assert shared > 200
+    assert np.cov(draws[0][:, 0], draws[1][:, 1])[0, 1] == pytest.approx(shared, rel=0.1)
+    assert abs(np.corrcoef(draws[0][:, 0], draws[0][:, 1])[0, 1]) < 0.08
+
+
+def test_bins_without_events_and_contradictions_still_get_their_expectation() -> None:
+    # one event alone in a bin of both spectra, which ask 0.2 and 3 of it; and a bin that no event fills
+    bins = np.array([[0, 0]] * 50 + [[1, 1]] + [[-1, -1]])
+    expected = [np.array([50.0, 0.2, 0.7]), np.array([50.0, 3.0])]
+    sampler = rake(bins, expected)
+    mean = [c.mean(axis=0) for c in sampler.draw(20_000, np.random.default_rng(4))]
+    for found, wanted in zip(mean, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0.05)
+
+
+def test_the_fit_range_starts_past_the_turn_on_and_above_the_floor() -> None:
+    mass = np.random.default_rng(5).lognormal(4.6, 0.5, 50_000)
+    edges = bin_edges(JE)
+    counts = np.histogram(mass, edges)[0].astype(float)
+    start, stop = fit_range(counts, edges, 0.0)
+    assert 110 < edges[start] < 200  # the maximum of the density is near 78 GeV
+    assert counts[stop - 1] > 0 and counts[stop:].sum() == 0
+    assert edges[fit_range(counts, edges, 300.0)[0]] >= 300
+    # an excess on the falling part does not move it
+    bump = counts.copy()
+    bump[np.searchsorted(edges, 400.0)] += 400
+    assert fit_range(bump, edges, 0.0)[0] == start
+    assert fit_range(np.zeros(len(edges) - 1), edges, 0.0) == (0, 0)
+
+
+def test_a_planted_bump_is_found_where_it_is() -> None:
+    result = search(toy(np.random.default_rng(6), signal=60))
+    low, high = result.leading.window
+    assert result.leading.spectrum is JE
+    assert low < 400 < high and high - low < 120
+    assert result.global_p == 1 / 1000
+    assert result.leading.sideband_p > 0.01
+
+
+def test_the_same_data_without_the_bump_claim_nothing() -> None:
+    result = search(toy(np.random.default_rng(6)))
+    assert result.global_p > 0.05
+    assert [r.spectrum for r in result.scanned] == [JE, JMU]
+
+
+def test_few_entries_are_skipped_and_say_so() -> None:
+    rng = np.random.default_rng(7)
+    masses = toy(rng)
+    masses[EE] = np.where(rng.random(4000) < 0.02, rng.lognormal(4.9, 0.4, 4000), np.nan)
+    result = search(masses, 50)
+    skipped = next(r for r in result.results if r.spectrum is EE)
+    assert f"fewer than {MIN_ENTRIES}" in str(skipped.reason)
+    assert len(result.scanned) == 2
+    empty = search({EE: np.full(10, np.nan)}, 50)
+    assert empty.leading is None and empty.global_p == 1.0
+
+
+def test_a_spectrum_that_the_function_cannot_describe_claims_nothing() -> None:
+    rng = np.random.default_rng(8)
+    masses = toy(rng)
+    # two narrow lines and a gap: no smooth function, wherever the window is
+    masses[JE][:120], masses[JE][120:240] = rng.normal(300, 2, 120), rng.normal(600, 2, 120)
+    result = search(masses)
+    je = next(r for r in result.results if r.spectrum is JE)
+    assert je.best.local_p < 1e-6 and je.sideband_p < 0.01
+    assert result.leading is not None and result.leading.spectrum is JMU
+
+
+def test_global_p_of_background_is_uniform() -> None:
+    """A loose check of the calibration; docs/analyst.md has the long one."""
+    p = [search(toy(np.random.default_rng([9, i]), 2500), 99, i).global_p for i in range(60)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert 0.38 < np.mean(p) < 0.62
