@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ad40.files import atomic_path, sha256_of
-from training import detector, heavyflavour
+from training import detector, heavyflavour, reconstruction
 from training.detector import Hits, Particles
 from training.pileup import Pool, pool_chunk, vertices
 from training.pythia import batches, make_hook, make_pythia, processes, versions
@@ -239,5 +239,5 @@ def _detect(
     pileup = _pool(tuple(job.pool_files)).overlay(z, job.pileup, extra, rng)
     hits = Hits.concatenate([detector.make_hits(batch, z, rng), pileup])
     cut = cards["filter"]
-    passed, events, counts = detector.reconstruct(hits, z, rng, cut["pt_min"], cut["isolation_max"])
+    passed, events, counts = reconstruction.reconstruct(hits, z, rng, cut["pt_min"], cut["isolation_max"])
     return passed, events, counts["lepton"]

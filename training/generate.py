@@ -11,23 +11,26 @@ import argparse
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ad40.errors import InputError
+from ad40.errors import CheckError, InputError, OutputError
 from ad40.events import write_adc2021
 from ad40.progress import Progress
 from training import chunks
 from training.chunks import Job
+from training.heavyflavour import HEAVY, LIBRARY_DECAYS
 from training.pythia import make_pythia, processes, read_command_file, require, versions
 
 HELP = "Make Delphes-like, lepton-filtered collision events in the ADC2021 layout."
 EPILOG = """examples:
-  ad40 generate W --events 1000 --output w.h5                 a thousand W -> l nu (about a minute, once the pool exists)
+  ad40 generate W --events 1000 --output w.h5                 a thousand W -> l nu (seconds, once the pool exists)
   ad40 generate background --events 200000 --output bkg.h5    the published mix of W, QCD, Z and ttbar
   ad40 generate my.cmnd --events 5000 --output mine.h5        any process, from a Pythia command file
 
@@ -81,13 +84,17 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     for name, low in (("events", 1), ("jobs", 1), ("seed", 0), ("pileup", 0), ("pool_events", 100)):
         if not low <= getattr(args, name) < 1 << 40:
             raise InputError("command line", "--" + name.replace("_", "-"), getattr(args, name), f"at least {low}")
+    _check_output(args.output)
     require()
     jobs = make_jobs(args)
     parts = {}
-    with _workers(args.jobs) as submit:
-        prepare(jobs, submit)
-        for job, events in jobs:
-            parts[job.process] = collect(job, events, args.jobs, submit)
+    try:
+        with _workers(args.jobs) as submit:
+            prepare(jobs, submit)
+            for job, wanted in jobs:
+                parts[job.process] = collect(job, wanted, args.jobs, submit)
+    except BrokenProcessPool as error:
+        raise CheckError("a worker process died (out of memory?); finished chunks are kept, a rerun goes on") from error
     events, columns, attributes = merge(jobs, parts, args)
     write_adc2021(args.output, events, columns, attributes)
     print(f"{args.output}: {len(events):,} events")
@@ -99,10 +106,22 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     return {"output": str(args.output), "events": len(events), **attributes}
 
 
+def _check_output(path: Path) -> None:
+    """Refuse an output that cannot be written before hours of work."""
+    if path.is_dir():
+        raise OutputError(path, "it is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+
+
 def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:
     """Which processes to make and how many events of each. Refuses unknown names and bad command files."""
     cards = processes()["processes"]
-    common = {
+    common: dict[str, Any] = {
         "seed": args.seed,
         "full_mpi": args.full_mpi,
         "pileup": args.pileup,
@@ -127,6 +146,8 @@ def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:
         if n > 0
     ]
 
+
+_GIVE_UP_AFTER = 3.0  # full chunks without an event
 
 Submit = Callable[..., "Future[int]"]
 
@@ -159,9 +180,7 @@ def prepare(jobs: list[tuple[Job, int]], submit: Submit) -> None:
             for future in _as_completed([submit(chunks.make_pool_file, job, i) for i in missing]):
                 progress.update(future.result())
     if any(j.process == "QCD" for j, _ in jobs) and not job.library_file.exists():
-        with Progress(
-            chunks.heavyflavour.LIBRARY_DECAYS * len(chunks.heavyflavour.HEAVY), "heavy-flavour decays", "decays"
-        ) as progress:
+        with Progress(LIBRARY_DECAYS * len(HEAVY), "heavy-flavour decays", "decays") as progress:
             progress.update(submit(chunks.make_library_file, job).result())
 
 
@@ -174,33 +193,33 @@ def _as_completed(futures: list[Future[int]]) -> Iterator[Future[int]]:
 
 def collect(job: Job, wanted: int, workers: int, submit: Submit) -> dict[str, Any]:
     """Make chunks 0, 1, 2 ... until they hold `wanted` events; returns their first `wanted` and summed counts."""
+    scales = processes()["chunk_scales"]
     done: dict[int, int] = {}
     running: dict[Future[int], int] = {}
 
-    def short(margin: int) -> bool:
-        """Whether chunks done and running are expected to fall short."""
-        scales = processes()["chunk_scales"]
-        work = sum(scales[min(i, len(scales) - 1)] for i in done)
-        each = sum(done.values()) / work if work else 0.0
-        return sum(done.values()) + each * margin < wanted
+    def work(numbers: Iterable[int]) -> float:
+        """Size of chunks in units of a full one."""
+        return float(sum(scales[min(i, len(scales) - 1)] for i in numbers))
 
-    following = 0
-    with Progress(wanted, job.process) as progress:
-        while (existing := chunks.read_chunk(job, following)) is not None and sum(done.values()) < wanted:
-            done[following] = len(existing["events"])
-            progress.update(done[following])
-            following += 1
+    while sum(done.values()) < wanted and (existing := chunks.read_chunk(job, len(done))) is not None:
+        done[len(done)] = len(existing["events"])
+    reused, following = sum(done.values()), len(done)
+    if reused:
+        print(f"{job.process}: {reused:,} events of {following} finished chunks are reused", file=sys.stderr)
+    if reused >= wanted:
+        return _join(job, wanted)
+    with Progress(wanted - reused, job.process) as progress:
         while sum(done.values()) < wanted or running:
-            while len(running) < workers and short(len(running)):
+            each = sum(done.values()) / work(done) if done else 0.0
+            while len(running) < workers and sum(done.values()) + each * work(running.values()) < wanted:
                 running[submit(chunks.make_chunk, job, following)] = following
                 following += 1
-            if not running:
-                break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
+            for future in wait(running, return_when=FIRST_COMPLETED)[0]:
                 chunk = running.pop(future)
                 done[chunk] = future.result()
                 progress.update(done[chunk])
+            if work(done) > _GIVE_UP_AFTER and not any(done.values()):
+                raise InputError(job.source, "filter", f"passed by no event of {len(done)} chunks", "leptons")
     return _join(job, wanted)
 
 
