@@ -226,7 +226,7 @@ def latency(path: str | Path = FOLDER / "latency.yaml") -> LatencySpec:
         clocks_per_bx=node["clocks_per_bx"].integer(1, 64),
         budget_ns=node["budget_ns"].number(1, 12500),
         orbit_bx=node["orbit_bx"].integer(1, 3564),
-        stages={name: child.integer(1, 8) for name, child in node["stages"].items()},
+        stages={name: child.integer(0 if name == "threshold" else 1, 8) for name, child in node["stages"].items()},
         hash=sha256_of(node.value),
     )
     if abs(spec.clock_mhz / spec.clocks_per_bx - 40.0) > 0.5:
