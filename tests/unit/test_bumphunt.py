@@ -144,3 +144,25 @@ def test_global_p_of_background_is_uniform() -> None:
     p = [search(toy(np.random.default_rng([9, i]), 2500), 99, i).global_p for i in range(60)]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert 0.38 < np.mean(p) < 0.62
+
+
+@pytest.mark.long
+def test_calibration_and_power_in_full() -> None:
+    """The figures of docs/analyst.md: run with `-s` to see them."""
+    sets, shown = 500, []
+    levels = (0.01, 0.05, 0.1, 0.5)
+    p = np.array([search(toy(np.random.default_rng([10, i])), 499, i).global_p for i in range(sets)])
+    kolmogorov = stats.kstest(p, "uniform").pvalue
+    print(f"\nbackground only, {sets} data sets: mean p {p.mean():.3f}, Kolmogorov-Smirnov p {kolmogorov:.2f}")
+    for level in levels:
+        print(f"  p <= {level}: {np.mean(p <= level):.3f} of the data sets")
+    for signal in (20, 30, 40, 50, 60):
+        runs = [search(toy(np.random.default_rng([11, i]), signal=signal), 999, i) for i in range(50)]
+        shown.append(np.mean([r.global_p <= 1.35e-3 and r.leading.spectrum is JE for r in runs]))
+        local = np.median([bumphunt.significance(float(r.leading.best.local_p)) for r in runs])
+        print(f"  {signal} signal events: found at 3 sigma in {shown[-1]:.0%}, median local significance {local:.1f}")
+    assert kolmogorov > 0.005
+    for level in levels:
+        error = np.sqrt(level * (1 - level) / sets)
+        assert abs(np.mean(p <= level) - level) < 4 * error + 1 / 500
+    assert shown[-1] > 0.9 and shown[0] < shown[-1]
