@@ -131,7 +131,7 @@ def main_figures(this: Run) -> list[list[str]]:
         rows.append(["resources", f"{cells} ({r['tool']})"])
     if verify:
         t = verify["latency"]
-        rows.append(["latency", f"{t['cycles']} cycles, {number(t['ns'])} ns of {number(t['budget_ns'])} ns allowed"])
+        rows.append(["latency", f"{t['cycles']} clocks, {number(t['ns'])} ns of {number(t['budget_ns'])} ns allowed"])
         counts = ", ".join(f"{k} {'not run' if v is None else v}" for k, v in verify["mismatches"].items())
         rows.append(["events that differ", f"{counts} (of {verify['events']:,}; RTL {verify['rtl_events']:,})"])
     for name, title in (("search", "search"), ("search_injected", "search, injected")):

@@ -11,11 +11,14 @@ from offline.page import Section, Table, Text, breakable, render
 from offline.report import build, main_figures
 from offline.sections import Run, interval, number
 
-COMPILE = {"resources": {"lut": 21345, "ff": 1200, "dsp": 0, "bram": None, "tool": "yosys 0.60"},
-           "stages": 6, "estimate_ns": 33.3}  # fmt: skip
+YOSYS = {"lut": 21345, "ff": 1200, "dsp": 0, "bram": None, "tool": "yosys 0.60"}
+GAVE_UP = {"lut": None, "ff": None, "dsp": None, "bram": None, "tool": "vivado", "note": "not installed"}
+COMPILE = {"resources": YOSYS, "all_resources": [YOSYS, GAVE_UP], "stages": 6, "stage_ns": 3.1, "estimate_ns": 33.3}
 VERIFY = {"events": 100_000, "rtl_events": 20_000, "ii": 1,
           "mismatches": {"qkeras-emulator": 3, "emulator-hls4ml": 0, "emulator-interpreter": 0, "emulator-rtl": None},
-          "latency": {"cycles": 8, "ns": 33.3, "budget_ns": 50.0}}  # fmt: skip
+          "latency": {"cycles": 8, "ns": 33.3, "budget_ns": 50.0},
+          "scenarios": [{"name": "orbit", "events": 3564, "accepted_by_trigger": 400, "first": ""},
+                        {"name": "edges", "events": 99, "accepted_by_trigger": 4, "first": "BX 7, 1 vs 0"}]}  # fmt: skip
 BENCH = {"benchmarks": [{"name": "emulator", "value": 612345.6, "unit": "events/s", "beside": {"hls4ml": 9000.0}}]}
 
 
@@ -44,19 +47,19 @@ def test_resources_name_their_tool_and_what_was_not_estimated(tmp_path: Path) ->
     found = section(run_with(tmp_path, compile=COMPILE), "Firmware: resources and latency")
     table = next(b for b in found.blocks if isinstance(b, Table))
     assert [list(row) for row in table.rows] == [
-        ["LUT", "21,345", "yosys 0.60"], ["FF", "1,200", "yosys 0.60"], ["DSP", "0", "yosys 0.60"],
-        ["BRAM", "not estimated", "yosys 0.60"],
-    ]  # fmt: skip
+        ["yosys 0.60", "21,345", "1,200", "0", "not estimated", ""],
+        ["vivado", *["not estimated"] * 4, "not installed"],
+    ]
     assert "no measured latency without verify.json" in cells(found)
 
 
 def test_latency_is_held_against_the_budget(tmp_path: Path) -> None:
     title = "Firmware: resources and latency"
-    assert "8 cycles, 33.3 ns: within budget" in cells(
+    assert "8 clocks, 33.3 ns: within the budget" in cells(
         section(run_with(tmp_path, compile=COMPILE, verify=VERIFY), title)
     )
     late = VERIFY | {"latency": {"cycles": 20, "ns": 83.3, "budget_ns": 50.0}}
-    assert "83.3 ns: OVER budget" in cells(section(run_with(tmp_path, compile=COMPILE, verify=late), title))
+    assert "83.3 ns: OVER the budget" in cells(section(run_with(tmp_path, compile=COMPILE, verify=late), title))
 
 
 def test_the_ladder_counts_and_says_what_was_not_run(tmp_path: Path) -> None:
@@ -64,6 +67,8 @@ def test_the_ladder_counts_and_says_what_was_not_run(tmp_path: Path) -> None:
     rows = {row[0]: list(row[1:]) for b in found.blocks if isinstance(b, Table) for row in b.rows}
     assert rows["qkeras and emulator"] == ["100,000", "3"]
     assert rows["emulator and rtl"] == ["20,000", "not run"]
+    assert rows["orbit"] == ["3,564", "400", "every score and decision equal"]
+    assert rows["edges"][-1] == "BX 7, 1 vs 0"
 
 
 def test_benchmarks_stand_beside_their_peers(tmp_path: Path) -> None:
@@ -76,7 +81,7 @@ def test_main_figures_come_from_the_stages_that_ran(tmp_path: Path) -> None:
     assert main_figures(run_with(tmp_path)) == []
     figures = dict(main_figures(run_with(tmp_path, compile=COMPILE, verify=VERIFY)))
     assert figures["resources"] == "21,345 LUT, 1,200 FF, 0 DSP (yosys 0.60)"
-    assert figures["latency"] == "8 cycles, 33.3 ns of 50 ns allowed"
+    assert figures["latency"] == "8 clocks, 33.3 ns of 50 ns allowed"
     assert "emulator-rtl not run" in figures["events that differ"]
 
 
