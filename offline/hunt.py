@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,46 +35,66 @@ CHUNK = 100
 
 
 @dataclass
-class Result:
-    """What the search found in one spectrum. Arrays are over the B bins of the fit range."""
+class Entries:
+    """A filled spectrum: all its bins, and how many entries are in the fit range."""
 
     spectrum: Spectrum
+    all_edges: Floats
+    all_counts: Floats
     entries: int
-    reason: str | None = None  # why it was not scanned
-    model: fit.Model | None = None
-    counts: Floats = field(default_factory=lambda: np.zeros(0))
-    newton: fit.NewtonFit | None = None
-    minuit: fit.MinuitFit | None = None
-    integrated: fit.MinuitFit | None = None
-    best: Scan | None = None
+
+
+@dataclass
+class Skipped(Entries):
+    """A spectrum that was not searched, and why."""
+
+    reason: str
+
+
+@dataclass
+class Scanned(Entries):
+    """What the search found in one spectrum. `counts` is over the B bins of the fit range."""
+
+    model: fit.Model
+    counts: Floats
+    background: fit.NewtonFit
+    best: Scan
     gof_p: float = 1.0
     sideband_p: float = 1.0
     global_p: float = 1.0
     not_converged: int = 0
-    all_edges: Floats = field(default_factory=lambda: np.zeros(0))  # also outside the fit range, for the plot
-    all_counts: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def window(self) -> tuple[float, float]:
         """Lower and upper mass [GeV] of the best window."""
-        assert self.model is not None and self.best is not None
         return float(self.model.edges[int(self.best.low)]), float(self.model.edges[int(self.best.high)])
+
+    @property
+    def described(self) -> bool:
+        """Whether the background function describes the spectrum outside the best window."""
+        return self.sideband_p >= MIN_SIDEBAND_P
+
+    def place(self, mass: Floats) -> NDArray[np.int64]:
+        """Bin of the fit range that each mass is in, -1 for none."""
+        edges = self.model.edges
+        inside = (mass >= edges[0]) & (mass < edges[-1])
+        return np.where(inside, np.searchsorted(edges, mass, side="right") - 1, -1)
 
 
 @dataclass
 class Hunt:
     """The search: results per spectrum, and the global p-value over all of them."""
 
-    results: list[Result]
+    results: list[Scanned | Skipped]
     pseudo_experiments: int
     global_p: float  # of the largest excess among spectra whose sidebands are described; 1 if there is none
-    leading: Result | None
+    leading: Scanned | None
     shared: float  # Sampler.shared
 
     @property
-    def scanned(self) -> list[Result]:
+    def scanned(self) -> list[Scanned]:
         """The spectra that were fitted and scanned."""
-        return [r for r in self.results if r.reason is None]
+        return [r for r in self.results if isinstance(r, Scanned)]
 
 
 def fit_range(counts: Floats, edges: Floats, floor: float) -> tuple[int, int]:
@@ -97,27 +117,21 @@ def fit_range(counts: Floats, edges: Floats, floor: float) -> tuple[int, int]:
     return (start, stop) if start < stop else (stop, stop)
 
 
-def _prepare(spectrum: Spectrum, mass: Floats) -> Result:
+def _prepare(spectrum: Spectrum, mass: Floats) -> Scanned | Skipped:
     edges = bin_edges(spectrum)
     counts = np.histogram(mass[np.isfinite(mass)], edges)[0].astype(np.float64)
     start, stop = fit_range(counts, edges, spectrum.floor)
     inside = counts[start:stop]
-    entries = int(inside.sum())
-    result = Result(spectrum, entries, all_edges=edges, all_counts=counts)
-    if entries < MIN_ENTRIES:
-        result.reason = f"{entries} entries in the fit range, fewer than {MIN_ENTRIES}"
-    elif stop - start < MIN_BINS:
-        result.reason = f"{stop - start} bins in the fit range, fewer than {MIN_BINS}"
-    if result.reason:
-        return result
+    filled = spectrum, edges, counts, int(inside.sum())
+    if inside.sum() < MIN_ENTRIES:
+        return Skipped(*filled, f"{int(inside.sum())} entries in the fit range, fewer than {MIN_ENTRIES}")
+    if stop - start < MIN_BINS:
+        return Skipped(*filled, f"{stop - start} bins in the fit range, fewer than {MIN_BINS}")
     model = fit.Model.on(edges[start : stop + 1])
-    result.model, result.counts = model, inside
-    result.newton = fit.newton(model, inside)
-    if not bool(result.newton.converged):
-        result.reason = "the background fit did not converge"
-        return result
-    result.best = bumphunt.scan(inside, result.newton.expected)
-    return result
+    background = fit.newton(model, inside)
+    if not bool(background.converged):
+        return Skipped(*filled, "the background fit did not converge")
+    return Scanned(*filled, model, inside, background, bumphunt.scan(inside, background.expected))
 
 
 def _sideband_deviance(model: fit.Model, counts: Floats, best: Scan) -> tuple[Floats, NDArray[np.bool_]]:
@@ -131,29 +145,20 @@ def hunt(
     masses: dict[Spectrum, Floats],
     pseudo_experiments: int,
     random: np.random.Generator,
-    *,
-    errors: bool = True,
     progress: Callable[[int], None] = lambda n: None,
 ) -> Hunt:
     """Search all spectra of the same events.
 
     masses: spectrum -> (E,) masses [GeV], NaN where an event has none; the same E events in every spectrum.
-    pseudo_experiments: how many, each of which refits every background. errors: also fit with iminuit.
+    pseudo_experiments: how many, each of which refits every background.
     progress is called with the number of pseudo-experiments just finished.
     """
     results = [_prepare(spectrum, mass) for spectrum, mass in masses.items()]
-    scanned = [r for r in results if r.reason is None]
+    scanned = [r for r in results if isinstance(r, Scanned)]
     if not scanned:
         return Hunt(results, pseudo_experiments, 1.0, None, 1.0)
-    bins = []
-    for r in scanned:
-        mass, edges = masses[r.spectrum], r.model.edges
-        k = np.searchsorted(edges, mass, side="right") - 1
-        bins.append(np.where((mass >= edges[0]) & (mass < edges[-1]), k, -1))
-        if errors:
-            r.minuit = fit.minuit(r.model, r.counts)
-            r.integrated = fit.minuit(r.model, r.counts, integrate=True)
-    sampler = rake(np.stack(bins, axis=1), [r.newton.expected for r in scanned])
+    bins = np.stack([r.place(masses[r.spectrum]) for r in scanned], axis=1)
+    sampler = rake(bins, [r.background.expected for r in scanned])
 
     n, shape = pseudo_experiments, (pseudo_experiments, len(scanned))
     t, total, side = np.empty(shape), np.empty(shape), np.empty(shape)
@@ -161,7 +166,6 @@ def hunt(
         size = min(CHUNK, n - start)
         rows = slice(start, start + size)
         for s, (r, counts) in enumerate(zip(scanned, sampler.draw(size, random), strict=True)):
-            counts = counts.astype(np.float64)
             refit = fit.newton(r.model, counts)
             best = bumphunt.scan(counts, refit.expected)
             # what did not converge counts as more extreme than the data: never in favour of a discovery
@@ -172,10 +176,9 @@ def hunt(
         progress(size)
     for s, r in enumerate(scanned):
         r.global_p = bumphunt.global_p(float(r.best.t), t[:, s])
-        r.gof_p = bumphunt.global_p(float(fit.deviance(r.counts, r.newton.expected)), total[:, s])
+        r.gof_p = bumphunt.global_p(float(fit.deviance(r.counts, r.background.expected)), total[:, s])
         r.sideband_p = bumphunt.global_p(float(_sideband_deviance(r.model, r.counts, r.best)[0]), side[:, s])
-    described = [r for r in scanned if r.sideband_p >= MIN_SIDEBAND_P]
-    leading = max(described, key=lambda r: float(r.best.t), default=None)
+    leading = max((r for r in scanned if r.described), key=lambda r: float(r.best.t), default=None)
     # all scanned spectra stay in the trials, also those not described: dropping them would make p smaller
     overall = bumphunt.global_p(float(leading.best.t), t.max(axis=1)) if leading else 1.0
     return Hunt(results, pseudo_experiments, overall, leading, sampler.shared)

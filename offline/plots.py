@@ -15,12 +15,12 @@ from scipy.stats import chi2
 from ad40.files import atomic_path
 from offline import fit
 from offline.bumphunt import significance
-from offline.hunt import Result
+from offline.hunt import Floats, Scanned
 
 INK, GREY, FIT, WINDOW = "#1a1a1a", "#9a9a9a", "#b3261e", "#f3dfb0"
 
 
-def _intervals(n: np.ndarray) -> np.ndarray:
+def _intervals(n: Floats) -> Floats:
     """Central 68.3 % Poisson intervals (Garwood) as distances below and above n: (2, B)."""
     tail = 0.158655
     low = np.where(n > 0, chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
@@ -28,10 +28,9 @@ def _intervals(n: np.ndarray) -> np.ndarray:
     return np.stack([n - low, high - n])
 
 
-def plot_spectrum(result: Result, path: Path, title: str) -> None:
+def plot_spectrum(result: Scanned, path: Path, title: str) -> None:
     """Draw one scanned spectrum to a PNG file."""
-    assert result.model is not None and result.newton is not None and result.best is not None
-    edges, expected = result.model.edges, result.newton.expected
+    edges, expected = result.model.edges, result.background.expected
     everything, widths = result.all_edges, np.diff(result.all_edges)
     stop = np.searchsorted(everything, edges[-1]) + 1
     low, high = result.window

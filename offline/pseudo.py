@@ -43,10 +43,10 @@ class Sampler:
         total = float((self.membership.T @ self.weights).sum() + self.rest.sum())
         return 1.0 - float(self.rest.sum()) / total if total else 1.0
 
-    def draw(self, n: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
+    def draw(self, n: int, random: np.random.Generator) -> list[Floats]:
         """n pseudo-experiments: for each spectrum the counts (n, bins)."""
         times = random.poisson(self.weights, size=(n, len(self.weights))).astype(np.float64)
-        counts = np.rint(times @ self.membership).astype(np.int64) + random.poisson(self.rest, size=(n, len(self.rest)))
+        counts = np.rint(times @ self.membership) + random.poisson(self.rest, size=(n, len(self.rest)))
         return np.split(counts, np.cumsum(self.sizes)[:-1], axis=1)
 
 

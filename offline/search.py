@@ -19,7 +19,7 @@ from ad40.errors import Ad40Error, HashMismatch, InputError
 from ad40.files import write_json
 from ad40.progress import Progress
 from offline import bumphunt, fit
-from offline.hunt import MIN_SIDEBAND_P, Hunt, Result, hunt
+from offline.hunt import Hunt, Scanned, Skipped, hunt
 from offline.masses import SPECTRA, Objects, masses
 
 HELP = "look for a resonance in the masses of triggered events"
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from offline.plots import plot_spectrum  # matplotlib takes a second to import: after the input was accepted
 
     for row, r in zip(summary["spectra"], result.results, strict=True):
-        if r.reason is None:
-            row["plot"] = _picture(sample, r)
+        if isinstance(r, Scanned):
+            row["plot"] = _picture(r)
             plot_spectrum(r, args.output / row["plot"]["file"], _title(sample, r))
     write_json(args.output / "search.json", summary)
     _print(summary, args.output)
@@ -162,38 +162,37 @@ def summarise(result: Hunt, saturated: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _row(r: Result, saturated: int) -> dict[str, Any]:
+def _row(r: Scanned | Skipped, saturated: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": r.spectrum.name,
         "label": r.spectrum.label,
-        "status": "skipped" if r.reason else "scanned",
-        "reason": r.reason,
+        "status": "scanned" if isinstance(r, Scanned) else "skipped",
+        "reason": None if isinstance(r, Scanned) else r.reason,
         "floor": r.spectrum.floor,
         "pairs": int(r.all_counts.sum()),
         "saturated_left_out": saturated,
         "entries": r.entries,
     }
-    if r.reason:
+    if isinstance(r, Skipped):
         return row
-    assert r.model and r.newton and r.best and r.minuit and r.integrated
+    minuit, integrated = fit.minuit(r.model, r.counts), fit.minuit(r.model, r.counts, integrate=True)
+    expected = r.background.expected
     low, high = r.window
     n, b = float(r.best.observed), float(r.best.expected)
     return row | {
         "fit_range": [float(r.model.edges[0]), float(r.model.edges[-1])],
         "bins": len(r.counts),
-        "deviance": float(fit.deviance(r.counts, r.newton.expected)),
+        "deviance": float(fit.deviance(r.counts, expected)),
         "gof_p": r.gof_p,
         "sideband_p": r.sideband_p,
-        "described": r.sideband_p >= MIN_SIDEBAND_P,
+        "described": r.described,
         "parameters": {
             name: [float(v), float(e)]
-            for name, v, e in zip(("ln p1", "p2", "p3", "p4", "p5"), r.minuit.parameters, r.minuit.errors, strict=True)
+            for name, v, e in zip(("ln p1", "p2", "p3", "p4", "p5"), minuit.parameters, minuit.errors, strict=True)
         },
-        "minuit_valid": r.minuit.valid,
-        "newton_minuit": float(np.max(np.abs(r.minuit.expected / r.newton.expected - 1))),
-        "centre_integral": float(
-            np.max(np.abs(r.integrated.expected - r.newton.expected) / np.sqrt(r.newton.expected))
-        ),
+        "minuit_valid": minuit.valid,
+        "newton_minuit": float(np.max(np.abs(minuit.expected / expected - 1))),
+        "centre_integral": float(np.max(np.abs(integrated.expected - expected) / np.sqrt(expected))),
         "window": [low, high],
         "observed": n,
         "expected": b,
@@ -205,7 +204,7 @@ def _row(r: Result, saturated: int) -> dict[str, Any]:
         "histogram": {
             "edges": r.model.edges.tolist(),
             "counts": r.counts.tolist(),
-            "expected": r.newton.expected.tolist(),
+            "expected": expected.tolist(),
         },
     }
 
@@ -226,14 +225,13 @@ def verdict(summary: dict[str, Any]) -> str:
     return f"{start} {where}: {numbers}."
 
 
-def _title(sample: Sample, r: Result) -> str:
+def _title(sample: Sample, r: Scanned) -> str:
     injected = sample.provenance["injected"]
     what = f", with {injected['events']} injected" if injected else ""
     return f"{sample.provenance['events_searched']:,} events{what}; global p in this spectrum {r.global_p:.2g}"
 
 
-def _picture(sample: Sample, r: Result) -> dict[str, str]:
-    assert r.model is not None
+def _picture(r: Scanned) -> dict[str, str]:
     low, high = r.window
     caption = (
         f"{r.spectrum.label}: data (points, 68 % Poisson intervals), the p5 fit from {r.model.edges[0]:.0f} to "

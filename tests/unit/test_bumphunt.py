@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from offline import bumphunt
-from offline.hunt import MIN_ENTRIES, Hunt, fit_range, hunt
+from offline.hunt import MIN_ENTRIES, Hunt, Skipped, fit_range, hunt
 from offline.masses import SPECTRA, Spectrum, bin_edges
 from offline.pseudo import rake
 
@@ -23,7 +23,7 @@ def toy(rng: np.random.Generator, n: int = 4000, signal: int = 0) -> dict[Spectr
 
 
 def search(masses: dict[Spectrum, np.ndarray], n: int = 999, seed: int = 1) -> Hunt:
-    return hunt(masses, n, np.random.default_rng(seed), errors=False)
+    return hunt(masses, n, np.random.default_rng(seed))
 
 
 def test_local_p_is_the_poisson_tail() -> None:
@@ -122,7 +122,7 @@ def test_few_entries_are_skipped_and_say_so() -> None:
     masses[EE] = np.where(rng.random(4000) < 0.02, rng.lognormal(4.9, 0.4, 4000), np.nan)
     result = search(masses, 50)
     skipped = next(r for r in result.results if r.spectrum is EE)
-    assert f"fewer than {MIN_ENTRIES}" in str(skipped.reason)
+    assert isinstance(skipped, Skipped) and f"fewer than {MIN_ENTRIES}" in skipped.reason
     assert len(result.scanned) == 2
     empty = search({EE: np.full(10, np.nan)}, 50)
     assert empty.leading is None and empty.global_p == 1.0
@@ -134,7 +134,7 @@ def test_a_spectrum_that_the_function_cannot_describe_claims_nothing() -> None:
     # two narrow lines and a gap: no smooth function, wherever the window is
     masses[JE][:120], masses[JE][120:240] = rng.normal(300, 2, 120), rng.normal(600, 2, 120)
     result = search(masses)
-    je = next(r for r in result.results if r.spectrum is JE)
+    je = next(r for r in result.scanned if r.spectrum is JE)
     assert je.best.local_p < 1e-6 and je.sideband_p < 0.01
     assert result.leading is not None and result.leading.spectrum is JMU
 
