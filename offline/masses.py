@@ -44,12 +44,13 @@ class Spectrum:
 
 
 Z_FLOOR = 120.0
-"""The Z peak (91.2 GeV, resolution below 3 GeV, tail from radiation below it) is not a discovery: start above."""
+"""The Z peak (91.2 GeV) is not a discovery: start above it. It also appears in m(jet, lepton), where the second
+lepton failed its identification and is a jet only."""
 
 SPECTRA = (
     Spectrum("jj", "m(j1,j2)", ("jet", 0), ("jet", 1)),
-    Spectrum("je", "m(j1,e1)", ("jet", 0), ("egamma", 0)),
-    Spectrum("jmu", "m(j1,mu1)", ("jet", 0), ("muon", 0)),
+    Spectrum("je", "m(j1,e1)", ("jet", 0), ("egamma", 0), floor=Z_FLOOR),
+    Spectrum("jmu", "m(j1,mu1)", ("jet", 0), ("muon", 0), floor=Z_FLOOR),
     Spectrum("ee", "m(e1,e2)", ("egamma", 0), ("egamma", 1), floor=Z_FLOOR),
     Spectrum("mumu", "m(mu1,mu2)", ("muon", 0), ("muon", 1), floor=Z_FLOOR),
     Spectrum("emu", "m(e1,mu1)", ("egamma", 0), ("muon", 0)),
