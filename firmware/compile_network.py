@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,9 +146,10 @@ def hls_config(model: Any, network: Network, latency: LatencySpec, folder: Path)
 
 @contextlib.contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """hls4ml and its compiler talk on stdout; that goes to a log."""
+    """hls4ml and its compiler talk on stdout; that goes to a log. Keras warns of QKeras's constraints."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         yield
 
 

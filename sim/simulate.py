@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.events import open_events
 from ad40.files import read_json, write_json
 from ad40.model import Model, read_model
-from ad40.progress import Progress
 from ad40.schema import Node
 from sim import runner, vectors
 from sim.vectors import Stimulus, edge_codes, expect, noise_bits, steady
@@ -129,9 +129,14 @@ def _write(folder: Path, number: int, stimulus: Stimulus, by_pins: bool, firmwar
     }
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def simulate(firmware: Firmware, codes: NDArray[np.int32], scratch: Path) -> dict[str, Any]:
     """Build the bench if its sources changed, run all scenarios, and return the summary."""
     constants = firmware.manifest["constants"]
+    _say("Verilator: building the bench, or taking the one that is there (a minute or two)")
     bench = runner.build([*firmware.sources, Path(__file__).parent / "ad40_bench.sv"], TOP, scratch / "verilator")
     folder = scratch / "scenarios"
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +152,7 @@ def simulate(firmware: Firmware, codes: NDArray[np.int32], scratch: Path) -> dic
     } | {name: constants[name] for name in ("threshold_bits", "prescale_bits", "code_bits", "x_bits")}
     (folder / "plan.json").write_text(json.dumps(plan))
     files = [f"+{name}={folder.resolve() / name}.mem" for name in ("playback", "record", "accepted", "codes", "inputs")]
+    _say(f"cocotb: {len(chosen)} scenarios, {sum(len(s.words) for s, _ in chosen):,} playback lines")
     runner.run(
         bench,
         TOP,
@@ -222,9 +228,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if file.n < args.n:
             raise InputError(args.events, "events", file.n, f"at least --n {args.n}")
         codes = file.codes(0, args.n)
-    with Progress(1, "build bench, simulate", "run") as bar:
-        summary = simulate(firmware, codes, args.firmware / "simulation")
-        bar.update(1)
+    summary = simulate(firmware, codes, args.firmware / "simulation")
     write_json(args.firmware / "simulation" / "simulate.json", summary)
     for row in summary["scenarios"]:
         state = "equal" if not row["first"] else row["first"]
