@@ -71,6 +71,11 @@ def interval(values: Sequence[float], scale: float = 1.0, digits: int = 3) -> st
     return f"{value} ({low} to {high})".replace(" ", "\u00a0")  # not broken over lines
 
 
+def span(values: Sequence[float]) -> str:
+    """[low, high] in whole units, not broken over lines."""
+    return f"{values[0]:.0f} to {values[1]:.0f}".replace(" ", "\u00a0")
+
+
 def add_pictures(section: Section, run: Run, entries: Sequence[dict[str, str]], folder: Path) -> None:
     """Embed the plots that a summary names; a plot that is not there is noted."""
     for entry in entries:
@@ -302,29 +307,31 @@ def search(section: Section, run: Run, summary: Any, folder: str) -> None:
             f"events, which keep the correlations. A bump is claimed from {summary['claim_sigma']:g} sigma global."
         )
     )
-    rows, pictures = [], []
+    rows, pictures, skipped = [], [], []
     for s in summary["spectra"]:
         if s["status"] == "skipped":
-            rows.append([s["label"], f"{s['entries']:,}", f"skipped: {s['reason']}", *[""] * 6])
+            skipped.append(f"{s['label']} ({s['reason']})")
             continue
-        low, high = s["fit_range"]
         rows.append(
             [
                 s["label"],
                 f"{s['entries']:,}",
-                f"{low:.0f} to {high:.0f}",
+                span(s["fit_range"]),
                 number(s["gof_p"], 2),
-                f"{s['window'][0]:.0f} to {s['window'][1]:.0f}",
+                span(s["window"]),
                 f"{s['observed']:.0f}",
                 f"{s['expected']:.1f}",
                 f"{s['local_z']:.1f}",
                 number(s["global_p"], 2) + ("" if s["described"] else " (not described: no claim)"),
             ]
         )
-        pictures.append(s["plot"])
+        # the spectrum with the largest excess first
+        pictures.insert(0 if s["name"] == total["spectrum"] else len(pictures), s["plot"])
     head = ["spectrum", "entries", "fit range [GeV]", "fit p", "window [GeV]", "observed", "expected",
             "local sigma", "global p (this spectrum)"]  # fmt: skip
     section.blocks.append(Table("Spectra", head, rows))
+    if skipped:
+        section.blocks.append(Text(f"Not searched: {'; '.join(skipped)}."))
     add_pictures(section, run, pictures, run.folder / folder)
 
 
