@@ -131,29 +131,29 @@ def data(section: Section, run: Run, trigger: Any) -> None:
 
 
 def _format(f: Fixed) -> str:
-    return f"{f.width} bits: {'sign, ' if f.signed else ''}{f.integer} integer, {f.fraction} fraction"
+    return f"ap_{'' if f.signed else 'u'}fixed<{f.width},{f.integer + f.signed}>"
 
 
 def model(section: Section, run: Run, train: Any) -> None:
     card = read_yaml(run.folder / "model" / "model.yaml")
     network = read_network(run.folder / "model" / "network.json")
     section.blocks.append(Text(f"{card['name']} {card['version']}. {card['description']}"))
-    rows = [["input", "57", "", "", _format(network.input.format), ""]]
+    rows = [["input", "57", "", "", "", _format(network.input.format), ""]]
     for layer in network.layers:
-        n_in, n_out = layer.weight.shape
-        share = np.count_nonzero(layer.weight) / layer.weight.size
         rows.append(
             [
                 layer.name,
-                f"{n_in} to {n_out}",
-                f"{_format(layer.weight_format)}; {share:.0%} not zero",
+                " to ".join(str(n) for n in layer.weight.shape).replace(" ", "\u00a0"),
+                _format(layer.weight_format),
+                f"{np.count_nonzero(layer.weight) / layer.weight.size:.0%}",
                 _format(layer.bias_format),
                 _format(layer.output),
                 layer.activation,
             ]
         )
-    head = ["layer", "size", "weights", "biases", "output", "activation"]
-    section.blocks.append(Table("Bit widths of the frozen integer network", head, rows))
+    head = ["layer", "size", "weights", "not zero", "biases", "output", "activation"]
+    caption = "Bit widths of the frozen integer network: ap_fixed<all bits, integer bits with the sign>"
+    section.blocks.append(Table(caption, head, rows))
     section.blocks.append(
         Text(
             f"Score: {network.score.kind} over {int(network.score.mask.sum())} of 57 inputs, an integer of "
