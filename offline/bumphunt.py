@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 WIDTHS = (2, 3, 4, 6, 8)
 """Window widths in bins. A bin is one mass resolution wide: a narrow resonance fills 3 or 4 bins, a broad one more."""
 
+FLANK = 3
+"""Bins on each side of the best window that may hold the tails of the same bump."""
+
 SMALLEST_P = 1e-300
 
 
@@ -72,8 +75,8 @@ def _window_sums(values: Floats, bounds: NDArray[np.int64]) -> Floats:
 
 
 def outside(found: Scan, n_bins: int) -> NDArray[np.bool_]:
-    """Bins outside the best window and half its width on both sides, where a bump has its flanks: bool (.., B)."""
-    flank = (np.asarray(found.high) - np.asarray(found.low) + 1) // 2
+    """Bins away from the best window, bool (.., B): its width, at least `FLANK` bins, is left out on both sides."""
+    flank = np.maximum(np.asarray(found.high) - np.asarray(found.low), FLANK)
     k = np.arange(n_bins)
     return (k < (found.low - flank)[..., None]) | (k >= (found.high + flank)[..., None])
 

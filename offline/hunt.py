@@ -27,9 +27,9 @@ MIN_ENTRIES = 200
 MIN_BINS = 12
 """Fewer bins in the fit range than this and the spectrum is skipped."""
 
-MIN_SIDEBAND_P = 0.01
-"""A spectrum whose bins outside the best window fit worse than this is not described by the background function,
-and an excess in it is not claimed."""
+MIN_SIDEBAND_P = 0.003
+"""A spectrum whose bins away from the best window fit worse than this is not described by the background function,
+and an excess in it is not claimed. Not stricter: the far tails of a large signal are away from the window too."""
 
 CHUNK = 100
 
