@@ -15,7 +15,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 
-from sim.scoreboard import Observed, compare, first_difference, read_signed, read_words
+from sim.scoreboard import Observed, compare, first_difference, read_fields, read_words
 
 PLAN = json.loads(Path(os.environ["AD40_PLAN"]).read_text())
 FOLDER = Path(os.environ["AD40_PLAN"]).parent
@@ -102,14 +102,14 @@ async def drive(dut: Any, scenario: dict[str, Any], words: list[int]) -> Observe
 def localise(scenario: dict[str, Any]) -> str:
     """Where the last part of a run without resets first differs: at the codes or at the network inputs."""
     wanted = np.load(FOLDER / scenario["taps"])
-    for file, width, key, prefix in (
-        ("codes.mem", PLAN["code_bits"], "codes", "hw_"),
-        ("inputs.mem", PLAN["x_bits"], "inputs", "input "),
+    for file, width, signed, key, label in (
+        ("codes.mem", PLAN["code_bits"], True, "codes", "{slot}.hw_{feature}"),
+        ("inputs.mem", PLAN["x_bits"], PLAN["x_signed"], "inputs", "input {slot}.{feature}"),
     ):
-        found = read_signed(FOLDER / file, width, 57)
+        found = read_fields(FOLDER / file, width, 57, signed)
         if len(found) != len(wanted[key]):
             return f"{len(found)} events in {file}, {len(wanted[key])} expected"
-        count, text = first_difference(found, wanted[key], prefix)
+        count, text = first_difference(found, wanted[key], label)
         if count:
             return f"{count}/{len(found)} events differ at the {key}; first at {text}"
     return ""

@@ -32,7 +32,9 @@ class Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
     build. The bench marks what Python handles."""
 
     def _build_command(self) -> Any:
-        return [[word for word in command if word != "--public-flat-rw"] for command in super()._build_command()]
+        first, *rest = super()._build_command()
+        first.remove("--public-flat-rw")
+        return [first, *rest]
 
 
 @contextlib.contextmanager
@@ -72,23 +74,25 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def content_hash(sources: Sequence[Path], extra: str = "") -> str:
-    """SHA-256 of the sources, the flags and the bench parameters."""
-    digest = hashlib.sha256(f"{FLAGS}{extra}".encode())
+def content_hash(sources: Sequence[Path], how: str) -> str:
+    """SHA-256 of the sources and of how they are compiled."""
+    digest = hashlib.sha256(how.encode())
     for source in sources:
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()
 
 
-def build(
-    sources: Sequence[Path], toplevel: str, folder: Path, parameters: Mapping[str, object] | None = None
-) -> Verilator:
-    """Compile a bench into `folder`, unless the same content is there already."""
+def build(sources: Sequence[Path], toplevel: str, folder: Path, public: bool = False) -> Verilator:
+    """Compile a bench into `folder`, unless the same content is there already.
+
+    public: let Python handle every signal, as small blocks can afford.
+    """
     sources = [source.resolve() for source in sources]
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     runner = Verilator()
-    stamp = {"hash": content_hash(sources, f"{toplevel} {sorted((parameters or {}).items())}")}
+    flags = [*FLAGS, *(["--public-flat-rw"] if public else [])]
+    stamp = {"hash": content_hash(sources, f"{toplevel} {flags}")}
     marker = folder / BUILT
     current = marker.exists() and read_json(marker) == stamp and (folder / toplevel).exists()
     with toolchain():
@@ -102,9 +106,8 @@ def build(
                 runner.build(
                     sources=sources,
                     hdl_toplevel=toplevel,
-                    parameters=dict(parameters or {}),
                     build_dir=folder,
-                    build_args=list(FLAGS),
+                    build_args=flags,
                     always=True,
                     log_file=folder / "build.log",
                 )

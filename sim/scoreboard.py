@@ -51,24 +51,28 @@ class Result:
         return asdict(self)
 
 
+def _lines(path: Path) -> list[str]:
+    """The values of a $writememh file, without its comments and addresses."""
+    return [line for line in path.read_text().splitlines() if line and not line.startswith(("//", "@"))]
+
+
 def read_words(path: Path, digits: Sequence[int]) -> NDArray[np.int64]:
     """A $writememh file: int64 (lines, fields), `digits` hexadecimal digits each from the left."""
-    lines = [line for line in path.read_text().split() if not line.startswith(("//", "@"))]
+    lines = _lines(path)
     ends = np.cumsum(digits)
     return np.array(
         [[int(line[e - d : e], 16) for e, d in zip(ends, digits, strict=True)] for line in lines], np.int64
     ).reshape(-1, len(digits))
 
 
-def read_signed(path: Path, width: int, count: int) -> NDArray[np.int64]:
-    """A $writememh file of packed two's complement fields, index 0 in the lowest bits: int64 (lines, count)."""
+def read_fields(path: Path, width: int, count: int, signed: bool) -> NDArray[np.int64]:
+    """A $writememh file of packed fields, index 0 in the lowest bits: int64 (lines, count)."""
     rows = []
-    for line in path.read_text().split():
-        if not line.startswith(("//", "@")):
-            value = int(line, 16)
-            rows.append([value >> (width * i) & ((1 << width) - 1) for i in range(count)])
+    for line in _lines(path):
+        value = int(line, 16)
+        rows.append([value >> (width * i) & ((1 << width) - 1) for i in range(count)])
     codes = np.array(rows, np.int64).reshape(-1, count)
-    return codes - ((codes >> (width - 1)) << width)
+    return codes - ((codes >> (width - 1)) << width) if signed else codes
 
 
 def compare(
@@ -115,12 +119,15 @@ def compare(
     )
 
 
-def first_difference(found: NDArray[np.integer], wanted: NDArray[np.integer], prefix: str) -> tuple[int, str]:
-    """Number of events that differ in fields (n, 57), and the first of them such as `jet[2].hw_phi 144 vs 0`."""
+def first_difference(found: NDArray[np.integer], wanted: NDArray[np.integer], label: str) -> tuple[int, str]:
+    """Number of events that differ in fields (n, 57), and the first of them such as `jet[2].hw_phi 144 vs 0`.
+
+    label: how a field is written, with {slot} and {feature}.
+    """
     wrong = found != wanted
     events = int(wrong.any(axis=1).sum())
     if not events:
         return 0, ""
     row, index = (int(i) for i in np.argwhere(wrong)[0])
-    label = f"{spec.objects().slot_names[index // 3]}.{prefix}{spec.FEATURES[index % 3]}"
-    return events, f"event {row}, {label} {int(found[row, index])} vs {int(wanted[row, index])}"
+    name = label.format(slot=spec.objects().slot_names[index // 3], feature=spec.FEATURES[index % 3])
+    return events, f"event {row}, {name} {int(found[row, index])} vs {int(wanted[row, index])}"

@@ -148,6 +148,7 @@ def simulate(firmware: Firmware, codes: NDArray[np.int32], scratch: Path) -> dic
         "latency": firmware.latency,
         "network_hash": firmware.model.network.hash,
         "spec_hash": spec.objects().hash,
+        "x_signed": firmware.model.network.input.format.signed,
         "scenarios": [_write(folder, i, s, pins, firmware) for i, (s, pins) in enumerate(chosen)],
     } | {name: constants[name] for name in ("threshold_bits", "prescale_bits", "code_bits", "x_bits")}
     (folder / "plan.json").write_text(json.dumps(plan))

@@ -1,0 +1,63 @@
+"""A model folder with random weights and its compiled firmware: for tests of agreement, not of physics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ad40 import spec
+from ad40.emulator import Emulator
+from ad40.files import read_yaml, write_yaml
+from ad40.menu import Menu, Seed, write_menu
+from ad40.network import write_network
+from ad40.objects import encode
+from tests.conftest import random_events
+
+RELEASED = Path(__file__).parents[1] / "models" / "ad40_v1"
+RELU, LINEAR = {"signed": False, "integer": 3, "fraction": 4}, {"signed": True, "integer": 3, "fraction": 4}
+SHAPE = {"encoder": (6, RELU), "latent": (3, LINEAR), "decoder": (6, RELU), "reconstruction": (57, LINEAR)}
+
+
+def write_small_model(folder: Path, seed: int = 5) -> Path:
+    """57-6-3-6-57 with the inputs of the released card, a quarter of the weights set."""
+    from models import build
+    from models.card import read_card
+    from training.freeze import freeze_network, thresholds
+
+    folder.mkdir(parents=True, exist_ok=True)
+    card = read_yaml(RELEASED / "model.yaml")
+    card["name"] = "small"
+    card["layers"] = [
+        {
+            "name": name,
+            "units": units,
+            "weight": {"signed": True, "integer": 0, "fraction": 4},
+            "bias": {"signed": True, "integer": 2, "fraction": 4},
+            "activation": "linear" if output is LINEAR else "relu",
+            "output": dict(output),
+        }
+        for name, (units, output) in SHAPE.items()
+    ]
+    write_yaml(folder / "model.yaml", card)
+    parsed = read_card(folder / "model.yaml")
+    model, rng = build.build(parsed), np.random.default_rng(seed)
+    for layer in parsed.layers:
+        dense = model.get_layer(layer.name)
+        drawn = []
+        for fmt, array in zip((layer.weight, layer.bias), dense.get_weights(), strict=True):
+            codes = rng.integers(fmt.min_code, fmt.max_code + 1, array.shape)
+            drawn.append(fmt.dequantise(codes * (rng.random(array.shape) < 0.25)))
+        dense.set_weights(drawn)
+    model.save_weights(str(folder / "weights.h5"))
+    network = freeze_network(model, parsed)
+    write_network(folder / "network.json", network)
+    policy = spec.ladder()
+    scores = Emulator(network).score(encode(random_events(20000, seed=seed)).codes)
+    cuts = thresholds(scores, policy)
+    prescales = (1.0, 1.5, 2.37, 1.0, 3.0)
+    seeds = tuple(
+        Seed(s.name, cut, prescales[i % 5]) for i, (s, cut) in enumerate(zip(policy.seeds, cuts, strict=True))
+    )
+    write_menu(folder / "menu.yaml", Menu("small", network.hash, spec.objects().hash, seeds))
+    return folder
