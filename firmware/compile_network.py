@@ -164,6 +164,8 @@ def convert(model_dir: Path, network: Network, latency: LatencySpec, folder: Pat
 
 def compile_emulation(graph: ModelGraph, folder: Path) -> Path:
     """Write the Vitis project and compile its C++ emulation with g++; the path of the library."""
+    for stale in (folder / "firmware").glob(f"{PROJECT}-*.so"):  # each compilation has a name of its own
+        stale.unlink()
     with _quiet(folder / "hls4ml.log"):
         try:
             graph.compile()
@@ -328,6 +330,8 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path) -> Pipeline:
             f"and a clock has {latency.cycle_ns:.2f} ns; the budget of {latency.budget_ns:g} ns leaves no more stages. "
             f"All of the logic takes {logic.latency[1]:.1f} ns: use fewer or narrower layers, or prune more weights"
         )
+    for stale in (folder / "src").glob("*.v"):  # of an earlier compilation with more stages
+        stale.unlink()
     fsm = alkaid.trace.to_pipeline(placed, n_stages=stages, reg_inp=False, reg_out=True, verbose=False)
     model = alkaid.codegen.RTLModel(
         fsm,
