@@ -139,3 +139,10 @@ def test_codes_outside_their_field_are_named() -> None:
     codes[1, 11, 2] = 144
     with pytest.raises(InputError, match=r"event 1, jet\[2\].hw_phi is 144; expected 0 to 143"):
         objects.check_codes(codes)
+
+
+@pytest.mark.parametrize("phi", [3e38, -1e30, 1e12])
+def test_an_angle_that_is_none_is_refused(phi: float) -> None:
+    events = np.concatenate([one(9, 50.0), one(11, 50.0, 0, phi)])
+    with pytest.raises(InputError, match=r"event 1, jet\[2\].phi is .*; expected an angle of at most 10000 rad"):
+        objects.encode(events)
