@@ -19,13 +19,13 @@ from ad40.model import read_model
 from ad40.objects import encode, pack
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-REPEATS = 5
+REPEATS = 30
 
 
-def rate(work: Callable[[], object], n: int) -> float:
+def rate(work: Callable[[], object], n: int, repeats: int = REPEATS) -> float:
     """Events per second of the fastest of a few repetitions of `work` on n events: the one least disturbed."""
     best = float("inf")
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.perf_counter()
         work()
         best = min(best, time.perf_counter() - start)
