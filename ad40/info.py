@@ -75,7 +75,12 @@ def _events(path: Path) -> dict[str, Any]:
         if multiplicities:
             _line("objects per event", ", ".join(f"{n} {v:.2f}" for n, v in multiplicities.items()))
         for name, value in file.attributes.items():
-            _line(name, value)
+            if name == "processes":
+                for process, a in value.items():
+                    _line(process, f"{a['events']:,} events, cross-section {a['cross_section_pb']:.4g} pb,"
+                          f" filter efficiency {a['filter_efficiency']:.3g}")  # fmt: skip
+            else:
+                _line(name, value)
         return {
             "kind": file.kind,
             "events": file.n,
