@@ -18,7 +18,7 @@ from ad40 import spec
 from ad40.emulator import Emulator
 from ad40.files import write_json
 from ad40.menu import Menu, read_menu
-from ad40.metrics import auc, rate_hz, tpr_at_fpr, wilson
+from ad40.metrics import Interval, auc, rate_hz, tpr_at_fpr, wilson
 from ad40.network import Network, read_network
 from ad40.progress import Progress
 from training.corruptions import CORRUPTIONS, corrupt
@@ -68,40 +68,55 @@ def corruption_figures(emulator: Emulator, validation: NDArray[np.integer]) -> d
     return {name: figures(clean, emulator.score(corrupt(validation, name))) for name in CORRUPTIONS}
 
 
-def rates(score: NDArray[np.int64], process: NDArray[np.uint8], sample: Background, menu: Menu) -> list[dict[str, Any]]:
+def efficiency(passed: NDArray[np.bool_], parent: NDArray[np.int64]) -> Interval:
+    """Efficiency of events (n,) as (low, value, high), the interval counting families instead of events.
+
+    Events with one parent come from one hard process and pass or fail together, so that n events of which
+    distinct parents pass at a share r of the passing events carry the information of about r * n independent ones.
+    """
+    family = parent[passed] if passed.any() else parent
+    share = len(np.unique(family)) / len(family)
+    low, _, high = wilson(round(share * int(passed.sum())), round(share * len(passed)))
+    exact = float(passed.mean())
+    return min(low, exact), exact, max(high, exact)
+
+
+def rates(score: NDArray[np.int64], rows: NDArray[np.int64], sample: Background, menu: Menu) -> list[dict[str, Any]]:
     """Trigger rate of each seed before prescale, in kHz, per process and in all, with 68 % intervals.
 
-    score, process: (n,) of the test events. The interval covers the finite number of events (Wilson);
+    score: (n,) of the events `rows` of the sample. The intervals cover the finite number of events; the
     cross-sections and filter efficiencies are taken as the sample states them.
     """
     luminosity = spec.ladder().luminosity_cm2s
+    process, parent = sample.process[rows], sample.parent[rows]
     filtered = sum(p.filtered_pb for p in sample.processes)
-    rows = []
+    seeds = []
     for seed in menu.seeds:
+        fired = score >= seed.threshold
         by_process: dict[str, Any] = {}
         total, below, above, share = 0.0, 0.0, 0.0, 0.0
         for p in sample.processes:
-            mine = score[process == p.code]
-            if not len(mine):
+            mine = process == p.code
+            if not mine.any():
                 continue
-            low, value, high = wilson(int((mine >= seed.threshold).sum()), len(mine))
+            low, value, high = efficiency(fired[mine], parent[mine])
             khz = rate_hz(p.filtered_pb, 1.0, luminosity) / 1000.0
             by_process[p.name] = {"efficiency": [low, value, high], "rate_khz": [khz * low, khz * value, khz * high]}
             total += khz * value
             below, above = below + (khz * (value - low)) ** 2, above + (khz * (high - value)) ** 2
             share += p.filtered_pb / filtered * value
-        rows.append(
+        seeds.append(
             {
                 "name": seed.name,
                 "threshold": seed.threshold,
                 "prescale": seed.prescale,
                 "rate_khz": [max(total - below**0.5, 0.0), total, total + above**0.5],
-                "mix_efficiency": float((score >= seed.threshold).mean()),
+                "mix_efficiency": float(fired.mean()),
                 "weighted_efficiency": share,
                 "processes": by_process,
             }
         )
-    return rows
+    return seeds
 
 
 def _plots(
@@ -180,12 +195,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "processes": {
             p.name: {
                 "test_events": int((process == p.code).sum()),
+                "test_parents": len(np.unique(sample.parent[rows][process == p.code])),
                 "cross_section_pb": p.cross_section_pb,
                 "filter_efficiency": p.filter_efficiency,
             }
             for p in sample.processes
         },
-        "seeds": rates(background[MODEL], process, sample, menu),
+        "seeds": rates(background[MODEL], rows, sample, menu),
         "signal_efficiency": {
             name: {seed.name: float((s[MODEL] >= seed.threshold).mean()) for seed in menu.seeds}
             for name, s in signals.items()

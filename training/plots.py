@@ -119,7 +119,7 @@ def score_distribution(
         axis.axvline(threshold, color="k", lw=0.8, ls="--")
         axis.text(threshold, 0.98, f" {name}", rotation=90, fontsize=7, va="top", transform=axis.get_xaxis_transform())
     axis.set(yscale="log", xlabel="hw_score", ylabel="share of events per bin", xlim=(0, top), ylim=(1e-6, 1))
-    axis.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Integer score on the test split: background mix (stacked), signals (lines) and the menu's thresholds."
     return _save(figure, path, "Score", caption)
 
@@ -138,7 +138,7 @@ def rate_curve(
         axis.text(threshold, 0.02, f" {name}", rotation=90, fontsize=7, transform=axis.get_xaxis_transform())
     axis.set(yscale="log", xlabel="threshold on hw_score", ylabel="rate [kHz]", xlim=(0, thresholds[-1]))
     axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend(frameon=False, fontsize=9, loc="upper right")
     caption = (
         f"Rate of lepton-filtered events over the threshold at {luminosity:.1e} cm⁻²s⁻¹: cross-section x filter "
         "efficiency x luminosity x efficiency, summed over the processes of the sample."
