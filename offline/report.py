@@ -76,7 +76,7 @@ def build(this: Run) -> list[Section]:
     plain, injected = (partial(sections.search, folder=name) for name in ("search", "search_injected"))
     plan: list[tuple[str, str, str, sections.Fill]] = [
         ("Data", "trigger.json", "trigger", sections.data),
-        ("Model and bit widths", "train.json", "train", sections.model),
+        ("Model and bit widths", "model/network.json", "train", sections.model),
         ("Training", "train.json", "train", sections.training),
         ("Separation of signals", "evaluate.json", "evaluate", sections.separation),
         ("Trigger rates", "evaluate.json", "evaluate", sections.rates),

@@ -134,7 +134,7 @@ def _format(f: Fixed) -> str:
     return f"ap_{'' if f.signed else 'u'}fixed<{f.width},{f.integer + f.signed}>"
 
 
-def model(section: Section, run: Run, train: Any) -> None:
+def model(section: Section, run: Run, document: Any) -> None:
     card = read_yaml(run.folder / "model" / "model.yaml")
     network = read_network(run.folder / "model" / "network.json")
     section.blocks.append(Text(f"{card['name']} {card['version']}. {card['description']}"))
@@ -201,6 +201,15 @@ def separation(section: Section, run: Run, summary: Any) -> None:
         head = ["quantity", "AUC", *(f"TPR at FPR {fpr} [%]" for fpr in fprs)]
         count = summary["signal_events"][signal]
         section.blocks.append(Table(f"{signal}, {count:,} events, beside simple quantities", head, rows))
+    corrupted = summary.get("corruptions", {})
+    if corrupted:
+        rows = [
+            [name, interval(r["auc"]), *(interval(r["tpr"][fpr], 100) for fpr in fprs)] for name, r in corrupted.items()
+        ]
+        head = ["what was done", "AUC", *(f"TPR at FPR {fpr} [%]" for fpr in fprs)]
+        section.blocks.append(
+            Table("Validation events corrupted in generic ways, without a model of new physics", head, rows)
+        )
     add_pictures(section, run, [p for p in summary["plots"] if p["title"] != "Rate"], run.folder / "plots")
 
 
@@ -339,5 +348,6 @@ def benchmarks(section: Section, run: Run, summary: Any) -> None:
     rows = []
     for b in summary["benchmarks"]:
         beside = ", ".join(f"{peer}: {number(v)}" for peer, v in (b.get("beside") or {}).items())
-        rows.append([b["name"], f"{number(b['value'])} {b['unit']}", beside])
-    section.blocks.append(Table("Measured on the machine of this run", ["benchmark", "value", "beside"], rows))
+        rows.append([b["name"], f"{number(b['value'])} {b['unit']}", str(b.get("target") or ""), beside])
+    head = ["benchmark", "value", "target", "in the same run"]
+    section.blocks.append(Table("Measured on the machine of this run", head, rows))
