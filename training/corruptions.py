@@ -45,9 +45,11 @@ def _shuffled(codes: Codes, rng: np.random.Generator) -> Codes:
 
 
 def extra_leptons(codes: Codes, rng: np.random.Generator) -> Codes:
-    """Leptons of another event added, their pt scaled by 0.3 to 1: a higher multiplicity."""
-    donors = _scaled(_shuffled(codes, rng), slice(1, 9), rng.uniform(0.3, 1.0, (len(codes), 1)))
-    return _with_added(codes, donors, ("egamma", "muon"))
+    """Leptons of two other events added, their pt scaled by 0.3 to 1: a higher multiplicity."""
+    for _ in range(2):
+        donors = _scaled(_shuffled(codes, rng), slice(1, 9), rng.uniform(0.3, 1.0, (len(codes), 1)))
+        codes = _with_added(codes, donors, ("egamma", "muon"))
+    return codes
 
 
 def extra_jets(codes: Codes, rng: np.random.Generator) -> Codes:

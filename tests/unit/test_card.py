@@ -114,6 +114,7 @@ def test_wrong_number_of_outputs_is_refused(document):
 
 
 def test_signed_output_after_relu_is_refused(document):
+    document["layers"][0]["activation"] = "relu"
     document["layers"][0]["output"]["signed"] = True
     refused(document, "layers[0].output", "an unsigned format after relu")
 
