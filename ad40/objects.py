@@ -102,7 +102,7 @@ def check_events(events: NDArray[np.floating], file: str = "events", first: int 
     if events.ndim != 3 or events.shape[1:] != (N_OBJECTS, N_FEATURES):
         raise InputError(file, "shape", events.shape, "(events, 19, 3)")
     # The ends decide (NaN fails every comparison); places are looked for only when there may be something to report
-    if events.size == 0 or (-MAX_PHI <= events.min() and events.max() <= MAX_PHI and events[..., PT].min() >= 0):
+    if events.size == 0 or (events.min() >= -MAX_PHI and events.max() <= MAX_PHI and events[..., PT].min() >= 0):
         return
     names = spec.objects().slot_names
     finite = np.isfinite(events)
@@ -122,9 +122,9 @@ def check_events(events: NDArray[np.floating], file: str = "events", first: int 
 def encode(events: ArrayLike) -> HwEvents:
     """Hardware codes of physical events.
 
-    events: float (n, 19, 3), pt [GeV] >= 0, eta, phi [rad] any angle up to `MAX_PHI`. Returns int32 codes (n, 19, 3) and counts
-    of saturated pt and eta per object type. pt and eta saturate, phi wraps, nearest code with ties to even; a
-    present object (pt > 0) never gets the pt code of an absent one, nor one that decodes to 0 GeV.
+    events: float (n, 19, 3), pt [GeV] >= 0, eta, phi [rad] any angle up to `MAX_PHI`. Returns int32 codes
+    (n, 19, 3) and counts of saturated pt and eta per object type. pt and eta saturate, phi wraps, nearest code with
+    ties to even; a present object (pt > 0) never gets the pt code of an absent one, nor one that decodes to 0 GeV.
     Raises `InputError` on NaN, infinities, negative pt, an angle beyond that or a wrong shape.
     """
     x = np.ascontiguousarray(events, dtype=np.float32)
