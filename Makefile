@@ -36,7 +36,7 @@ run: setup
 	$(AD40) trigger $(SAMPLE)/background.h5 --model $(RUN)/model --output $(RUN)/kept.h5 --json $(RUN)/trigger.json
 	$(AD40) trigger $(SAMPLE)/resonance.h5 --model $(RUN)/model --output $(RUN)/kept_resonance.h5
 	$(AD40) search $(RUN)/kept.h5 --output $(RUN)/search
-	$(AD40) search $(RUN)/kept.h5 --inject $(RUN)/kept_resonance.h5:300 --output $(RUN)/search_injected
+	$(AD40) search $(RUN)/kept.h5 --inject $(RUN)/kept_resonance.h5:400 --output $(RUN)/search_injected
 	$(AD40) bench --quick --model $(RUN)/model --firmware $(RUN)/firmware --json $(RUN)/bench.json
 	$(AD40) report $(RUN)
 
