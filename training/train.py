@@ -210,6 +210,7 @@ def fit(trainer: Trainer, state: State, checkpoint: Path | None = None, key: str
             since = number - max(state.best_epoch, state.last_drop)
             if state.best_weights and since >= settings.patience:
                 state.rate, state.last_drop = state.rate * settings.plateau_factor, number
+                trainer.model.set_weights(state.best_weights)  # smaller steps start from the best point so far
             done = bool(state.best_weights) and number - state.best_epoch >= settings.stop_after
             state.weights = trainer.model.get_weights()
             state.optimizer = [variable.numpy() for variable in trainer.optimizer.variables]
