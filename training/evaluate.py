@@ -231,11 +231,11 @@ def table(summary: dict[str, Any]) -> str:
             lines.append(f"{signal:<13}{quantity:<19}{value:>7.3f}{(high - low) / 2:>7.3f}{cells}")
     for name, row in summary["corruptions"].items():
         lines.append(f"validation events with {name:<20} AUC {row['auc'][1]:.3f}, TPR@1e-3 {row['tpr']['1e-3'][1]:.2%}")
-    lines.append(f"{'seed':<16}{'threshold':>10}{'efficiency':>12}{'rate [kHz]':>30}")
+    lines.append(f"{'seed':<16}{'threshold':>10}{'efficiency':>12}{'rate [kHz]':>36}")
     for seed in summary["seeds"]:
         low, value, high = seed["rate_khz"]
         lines.append(
             f"{seed['name']:<16}{seed['threshold']:>10}{seed['mix_efficiency']:>12.2e}"
-            f"{f'{value:.3g} ({low:.3g} to {high:.3g})':>30}"
+            f"{f'{value:.3g} ({low:.3g} to {high:.3g})':>36}"
         )
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ad40 import spec
 from ad40.emulator import Emulator
-from ad40.errors import InputError, OutputError
+from ad40.errors import CheckError, InputError, OutputError
 from ad40.files import atomic_path, sha256_of, write_json, write_yaml
 from ad40.objects import N_INPUTS, present
 from ad40.progress import Progress
@@ -192,6 +192,8 @@ def fit(trainer: Trainer, state: State, checkpoint: Path | None = None, key: str
             number, start = state.epoch + 1, time.monotonic()
             trainer.optimizer.learning_rate.assign(state.rate)
             loss, validation = trainer.epoch(number)
+            if not np.isfinite([loss, validation]).all():
+                raise CheckError(f"training diverged in epoch {number}: loss {loss}; lower training.learning_rate")
             state.epoch = number
             state.history.append(
                 {

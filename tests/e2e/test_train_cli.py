@@ -179,6 +179,15 @@ def test_unwritable_output_is_refused(sample, tmp_path, capsys):
     )
 
 
+def test_diverged_training_is_a_failed_check(sample, tmp_path, monkeypatch, capsys):
+    from training.train import Trainer
+
+    monkeypatch.setattr(Trainer, "epoch", lambda self, number: (float("nan"), float("nan")))
+    assert train(sample, tmp_path / "model") == 1
+    assert "diverged in epoch 1" in capsys.readouterr().err
+    assert not list((tmp_path / "model").iterdir())
+
+
 def test_foreign_checkpoint_is_refused(sample, tmp_path, capsys):
     (tmp_path / "checkpoint.npz").write_bytes(b"no archive")
     refused(
