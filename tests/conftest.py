@@ -20,7 +20,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data"
 def reference_data() -> Path:
     """The folder of reference data, or a skip that names it."""
     if not REFERENCE.is_dir():
-        pytest.skip(f"reference data not found in {REFERENCE.name}/")
+        pytest.skip("the reference data (../shared/data) are not here")
     return REFERENCE
 
 

@@ -34,7 +34,7 @@ MISTAKES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("objects", lambda d: d["types"][0]["phi"].update(steps=300), "types[0].phi.steps is 300"),
     ("latency", lambda d: d.update(clock_mhz=500), "clock_mhz is 500; expected a number from 200 to 360"),
     ("latency", lambda d: d.update(clocks_per_bx=9), "clocks_per_bx is 9; expected clock_mhz / 40 = 6"),
-    ("latency", lambda d: d.update(budget_ns=12.5), "budget_ns is 12.5; expected more than the 3 clocks"),
+    ("latency", lambda d: d.update(budget_ns=8.0), "budget_ns is 8.0; expected more than the 2 clocks"),
     ("latency", lambda d: d["stages"].pop("threshold"), "stages.threshold is missing"),
     ("menu", lambda d: d["seeds"][0].update(background_efficiency=0), "seeds[0].background_efficiency is 0"),
     ("menu", lambda d: d["seeds"].reverse(), "loosest first"),
