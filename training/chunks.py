@@ -72,12 +72,15 @@ class Job:
 
     @property
     def pool_files(self) -> list[Path]:
-        each = processes()["pileup"]["pool_chunk"]
         folder = self.work / f"pool-{self._common_hash}"
-        return [
-            folder / f"pool-{i:03d}-{min(each, self.pool_events - i * each)}.npz"
-            for i in range(-(-self.pool_events // each))
-        ]
+        each = processes()["pileup"]["pool_chunk"]
+        count = -(-self.pool_events // each)
+        return [folder / f"pool-{i:03d}-{self.pool_file_events(i)}.npz" for i in range(count)]
+
+    def pool_file_events(self, index: int) -> int:
+        """Events in a file of the pool: the last one may be short."""
+        each: int = processes()["pileup"]["pool_chunk"]
+        return min(each, self.pool_events - index * each)
 
     @property
     def _common_hash(self) -> str:
@@ -95,7 +98,7 @@ def _rng(seed: int, name: str, chunk: int) -> np.random.Generator:
 def make_pool_file(job: Job, index: int) -> int:
     """Make one file of the minimum-bias pool; returns its number of events."""
     file = job.pool_files[index]
-    events = int(file.stem.split("-")[-1])
+    events = job.pool_file_events(index)
     if not file.exists():
         rng = _rng(job.seed, "pool", index)
         hits, _ = pool_chunk(int(rng.integers(1, 900_000_000)), events, rng)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -157,7 +158,7 @@ class _workers:
 
     def __init__(self, jobs: int) -> None:
         context = multiprocessing.get_context("spawn")  # Pythia and FastJet objects must not be forked
-        self._executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_silence)
+        self._executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
 
     def __enter__(self) -> Submit:
         return self._executor.submit
@@ -166,8 +167,9 @@ class _workers:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _silence() -> None:
-    """Banners of the C++ libraries do not belong on the terminal of a progress bar."""
+def _start_worker() -> None:
+    """Banners of the C++ libraries do not belong on the terminal; an interrupt ends a worker without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -176,7 +178,7 @@ def prepare(jobs: list[tuple[Job, int]], submit: Submit) -> None:
     job = jobs[0][0]
     missing = [i for i, file in enumerate(job.pool_files) if not file.exists()]
     if missing:
-        with Progress(len(missing) * processes()["pileup"]["pool_chunk"], "minimum-bias pool") as progress:
+        with Progress(sum(job.pool_file_events(i) for i in missing), "minimum-bias pool") as progress:
             for future in _as_completed([submit(chunks.make_pool_file, job, i) for i in missing]):
                 progress.update(future.result())
     if any(j.process == "QCD" for j, _ in jobs) and not job.library_file.exists():
