@@ -179,7 +179,7 @@ def training(section: Section, run: Run, train: Any) -> None:
         Text(
             f"{n['train']:,} events to train on, {n['validation']:,} to validate; {train['epochs']} epochs, the best "
             f"was {train['best_epoch']} with a validation loss of {number(train['best_validation_loss'])}. "
-            f"{train['nonzero_weights']:.0%} of {train['weights']:,} weights are not zero."
+            f"{train['nonzero_weights']:,} of {train['weights']:,} weights are not zero."
         )
     )
     add_pictures(section, run, train["plots"], run.folder / "model" / "plots")
@@ -197,14 +197,15 @@ def separation(section: Section, run: Run, summary: Any) -> None:
     for signal, own in summary["signals"].items():
         rows = []
         for name, row in {summary["model"]: own, **{q: v[signal] for q, v in summary["baselines"].items()}}.items():
-            rows.append([name, interval(row["auc"]), *(interval(row["tpr"][fpr], 100) for fpr in fprs)])
+            rows.append([name, interval(row["auc"]), *(interval(row["tpr"][fpr], 100, 2) for fpr in fprs)])
         head = ["quantity", "AUC", *(f"TPR at FPR {fpr} [%]" for fpr in fprs)]
         count = summary["signal_events"][signal]
         section.blocks.append(Table(f"{signal}, {count:,} events, beside simple quantities", head, rows))
     corrupted = summary.get("corruptions", {})
     if corrupted:
         rows = [
-            [name, interval(r["auc"]), *(interval(r["tpr"][fpr], 100) for fpr in fprs)] for name, r in corrupted.items()
+            [name, interval(r["auc"]), *(interval(r["tpr"][fpr], 100, 2) for fpr in fprs)]
+            for name, r in corrupted.items()
         ]
         head = ["what was done", "AUC", *(f"TPR at FPR {fpr} [%]" for fpr in fprs)]
         section.blocks.append(
