@@ -228,6 +228,43 @@ def _check_graph(graph: ModelGraph, network: Network) -> None:
             raise CheckError(f"{layer.name}: hls4ml quantises to {found_format}, network.json to {layer.output}")
 
 
+def _constant(x: Any) -> NDArray[np.bool_]:
+    """Which elements do not depend on any input: neurons whose weights are all zero."""
+    return np.array([v.low == v.high for v in np.asarray(x)], np.bool_)
+
+
+def quantise(v: Any, fmt: Fixed) -> Any:
+    """One variable of alkaid in another format.
+
+    alkaid 0.8.2 rounds half to even wrongly in two cases, which are taken from it here: when only one value comes out
+    (constants, narrow ranges), and for variables all of whose values are ties (an odd half added to multiples of a
+    coarser step, as pruned neurons with a bias make). Of two neighbours, the even one of a tie v is v + half without
+    its last bit.
+    """
+    low, high = (float(x) for x in fmt.dequantise(fmt.quantise([v.low, v.high])))
+    if low == high and v.high - v.low < (1 << fmt.width) * fmt.lsb - fmt.lsb:
+        return alkaid.trace.FVariable.from_const(low, v.hwconf)
+    if fmt.rounding == "RND_CONV" and fmt.fraction < v.kif[2]:
+        if fmt.overflow == "SAT":
+            v = v.max_of(fmt.min_code * fmt.lsb).min_of(fmt.max_code * fmt.lsb)
+        up = v + fmt.lsb / 2
+        if up.kif[2] < v.kif[2]:
+            return up.quantize(fmt.signed, fmt.integer, fmt.fraction - 1, "WRAP", "TRN")
+    return v.quantize(fmt.signed, fmt.integer, fmt.fraction, fmt.overflow, fmt.rounding)
+
+
+def _quantise_all(x: Any, fmt: Fixed) -> Any:
+    values = np.array([quantise(v, fmt) for v in np.asarray(x)])
+    return alkaid.trace.FVArray(values, x.solver_options, hwconf=x.hwconf)
+
+
+def _dense(x: Any, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Any:
+    """x @ weight + bias. Constant inputs join the bias: alkaid's matrix product wants variables."""
+    constant = _constant(x)
+    values = np.array([v.low for v in np.asarray(x)[constant]], np.float64)
+    return x[~constant] @ weight[~constant] + (bias + values @ weight[constant])
+
+
 def _trace(graph: ModelGraph, network: Network, depth: int) -> tuple[Any, Any]:
     """Score and outputs as alkaid logic. depth: adder levels that a matrix product may take above the minimum
     (alkaid's hard_dc; -1: any)."""
@@ -239,14 +276,12 @@ def _trace(graph: ModelGraph, network: Network, depth: int) -> tuple[Any, Any]:
     x = inputs
     for node in _nodes(graph)[1:]:
         if node.class_name == "Dense":
-            x = x @ np.asarray(node.weights["weight"].data, np.float64)
-            x = x + np.asarray(node.weights["bias"].data, np.float64)
+            x = _dense(x, *(np.asarray(node.weights[name].data, np.float64) for name in ("weight", "bias")))
         elif node.get_attr("activation") == "relu":
             x = np.maximum(x, 0)
         elif node.get_attr("activation") != "linear":
             raise CheckError(f"{node.name}: activation {node.get_attr('activation')}; expected relu or linear")
-        out = _graph_format(node)
-        x = quantize(x, int(out.signed), out.integer, out.fraction, out.overflow, out.rounding)
+        x = _quantise_all(x, _graph_format(node))
     scored = np.flatnonzero(network.score.mask)
     distance = np.abs(inputs[scored] - x[scored])
     gated = np.where(present[scored // objects.N_FEATURES], distance, 0)

