@@ -18,7 +18,8 @@ from ad40.files import atomic_path, sha256_of
 from training import detector, heavyflavour, reconstruction
 from training.detector import Hits, Particles
 from training.pileup import Pool, pool_chunk, vertices
-from training.pythia import batches, make_hook, make_pythia, processes, versions
+from training.pythia import batches, make_hook, make_pythia, versions
+from training.tables import detector_settings, processes
 
 _DETECTOR_BATCH = 200
 
@@ -51,7 +52,7 @@ class Job:
             "filter": cards["filter"],
             "chunk_scales": cards["chunk_scales"],
             "version": cards["version"],
-            "detector": sha256_of(detector.settings()),
+            "detector": sha256_of(detector_settings()),
             "generators": versions(),
         }
 

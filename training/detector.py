@@ -7,25 +7,16 @@ collision, so displaced decays are not followed; forward cells are squares of 0.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ad40.files import read_yaml
+from training.tables import detector_settings
 
 NEUTRAL, HADRON, ELECTRON, MUON = 0, 1, 2, 3
 _INVISIBLE = (12, 14, 16, 18)
 _K0_SHORT, _LAMBDA, _PHOTON, _PI0, _K0_LONG = 310, 3122, 22, 111, 130
-
-
-@functools.cache
-def settings() -> dict[str, Any]:
-    """The document `detector.yaml`."""
-    document: dict[str, Any] = read_yaml(Path(__file__).with_name("detector.yaml"))
-    return document
 
 
 @dataclass
@@ -103,7 +94,7 @@ def table_row(edges: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 def _propagate(p: Particles, z0: np.ndarray, pt: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """eta and phi where a helix from (0, 0, z0) leaves the tracker volume."""
-    s = settings()["solenoid"]
+    s = detector_settings()["solenoid"]
     radius, half_length = s["radius"], s["half_length"]
     slope = p.pz / pt
     curved = np.abs(p.charge) > 0
@@ -122,7 +113,7 @@ def _propagate(p: Particles, z0: np.ndarray, pt: np.ndarray, phi: np.ndarray) ->
 
 
 def _tracking_efficiency(kind: np.ndarray, pt: np.ndarray, a: np.ndarray) -> np.ndarray:
-    s = settings()
+    s = detector_settings()
     efficiency = np.zeros(len(pt))
     for code, name in ((HADRON, "hadron"), (ELECTRON, "electron"), (MUON, "muon")):
         table = np.array(s["tracking_efficiency"][name] + [[np.inf, 0, 0, 0, 0]])
@@ -133,7 +124,7 @@ def _tracking_efficiency(kind: np.ndarray, pt: np.ndarray, a: np.ndarray) -> np.
 
 
 def _track_resolution(kind: np.ndarray, pt: np.ndarray, a: np.ndarray) -> np.ndarray:
-    s = settings()
+    s = detector_settings()
     table = np.array(s["hadron_pt_resolution"])
     low, mid, high = table[np.minimum(table_row(table[:, 0], a), len(table) - 1), 1:].T
     resolution = np.where(
@@ -153,7 +144,7 @@ def make_hits(p: Particles, vertex_z: np.ndarray, rng: np.random.Generator) -> H
 
     vertex_z: (n,) position of each event's collision along the beam [m].
     """
-    s = settings()
+    s = detector_settings()
     visible = ~np.isin(np.abs(p.pdg), _INVISIBLE)
     p = p.take(np.flatnonzero(visible & (p.px**2 + p.py**2 > 1e-6)))
     pdg = np.abs(p.pdg)

@@ -27,7 +27,8 @@ from ad40.progress import Progress
 from training import chunks
 from training.chunks import Job
 from training.heavyflavour import HEAVY, LIBRARY_DECAYS
-from training.pythia import make_pythia, processes, read_command_file, require, versions
+from training.pythia import make_pythia, read_command_file, require, versions
+from training.tables import processes
 
 HELP = "Make Delphes-like, lepton-filtered collision events in the ADC2021 layout."
 EPILOG = """examples:

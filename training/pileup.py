@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.detector import Hits, expand, make_hits, settings, wrap
-from training.pythia import batches, make_hook, make_pythia, processes
+from training.detector import Hits, expand, make_hits, wrap
+from training.pythia import batches, make_hook, make_pythia
+from training.tables import detector_settings, processes
 
 
 class Pool:
@@ -57,7 +58,7 @@ class Pool:
 
 def vertices(n: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) collision points along the beam [m]."""
-    return rng.normal(0.0, settings()["vertex"]["sigma_z"], n)
+    return rng.normal(0.0, detector_settings()["vertex"]["sigma_z"], n)
 
 
 def pool_chunk(seed: int, events: int, rng: np.random.Generator) -> tuple[Hits, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +10,10 @@ from typing import Any
 import numpy as np
 
 from ad40.errors import InputError, MissingTool
-from ad40.files import read_yaml
 from training.detector import Particles
+from training.tables import processes
 
 BATCH = 200  # events per call: few enough to stop near the wanted number of tries
-
-
-@functools.cache
-def processes() -> dict[str, Any]:
-    """The document `processes.yaml`."""
-    document: dict[str, Any] = read_yaml(Path(__file__).with_name("processes.yaml"))
-    return document
 
 
 def require() -> Any:

@@ -17,10 +17,10 @@ from training.detector import (
     Hits,
     energy_flow,
     expand,
-    settings,
     table_row,
     wrap,
 )
+from training.tables import detector_settings
 
 
 def _by_two_edges(
@@ -34,7 +34,7 @@ def _by_two_edges(
 
 
 def _lepton_efficiency(kind: int, pt: np.ndarray, a: np.ndarray) -> np.ndarray:
-    s = settings()
+    s = detector_settings()
     if kind == ELECTRON:
         table = s["electron"]["efficiency"]
         return _by_two_edges(table["rows"], pt, table["abs_eta"], a)
@@ -59,7 +59,7 @@ def flow_and_met(hits: Hits, vertex_z: np.ndarray, rng: np.random.Generator) -> 
 
     Returns the flow and MET (n, 2) [GeV] as x and y of minus the sum over the flow before that removal.
     """
-    s, n = settings(), len(vertex_z)
+    s, n = detector_settings(), len(vertex_z)
     tracked = hits.kind != NEUTRAL
     em = energy_flow(s["ecal"], hits, hits.ecal, tracked & (hits.ecal > 0), rng)
     hits.e = hits.e * em[4]
@@ -86,7 +86,7 @@ def flow_and_met(hits: Hits, vertex_z: np.ndarray, rng: np.random.Generator) -> 
 
 def isolation(flow: Flow, leptons: np.ndarray, n: int) -> np.ndarray:
     """(sum of pt of the flow without e and mu in the cone) / pt for flow entries `leptons`."""
-    cut = settings()["isolation"]
+    cut = detector_settings()["isolation"]
     rest = np.flatnonzero(((flow.kind == NEUTRAL) | (flow.kind == HADRON)) & (flow.pt > cut["object_pt_min"]))
     starts = np.searchsorted(flow.event[rest], np.arange(n + 1))
     event = flow.event[leptons]
@@ -99,7 +99,7 @@ def isolation(flow: Flow, leptons: np.ndarray, n: int) -> np.ndarray:
 
 def pileup_density(flow: Flow, n: int) -> np.ndarray:
     """(n, ranges) median pt per area [GeV] of the tiles of each |eta| range of the detector file."""
-    cut = settings()["jet"]["pileup_density"]
+    cut = detector_settings()["jet"]["pileup_density"]
     size, in_phi = cut["tile_eta"], cut["tiles_phi"]
     half = round(max(high for _, high in cut["abs_eta"]) / size)
     ieta = np.floor(flow.eta / size).astype(np.int64) + half
@@ -119,7 +119,7 @@ def _jets(flow: Flow, n: int) -> tuple[np.ndarray, ...]:
     import awkward as ak
     import fastjet
 
-    jet = settings()["jet"]
+    jet = detector_settings()["jet"]
     if not jet["include_leptons"]:
         keep = (flow.kind == NEUTRAL) | (flow.kind == HADRON)
         flow = Flow(*(getattr(flow, f.name)[keep] for f in fields(Flow)))
@@ -167,7 +167,7 @@ def reconstruct(
         passed (k,) int64 event numbers; events (k, 19, 3) float32 pt [GeV], eta, phi [rad]: MET, 4 electrons,
         4 muons, 10 jets, ordered by pt, absent = zeros; counts of events before and after isolation.
     """
-    s, n = settings(), len(vertex_z)
+    s, n = detector_settings(), len(vertex_z)
     flow, met = flow_and_met(hits, vertex_z, rng)
     chosen: dict[int, np.ndarray] = {}
     for kind, name in ((ELECTRON, "electron"), (MUON, "muon")):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from training import detector, reconstruction
 from training.detector import ELECTRON, HADRON, MUON, NEUTRAL, Hits, Particles
 from training.reconstruction import Flow
+from training.tables import detector_settings
 
 PION_MASS = 0.13957
 
@@ -90,7 +91,7 @@ def test_tracking_efficiency_follows_the_card(kind: int, pt: float, eta: float, 
 
 @given(st.floats(-4.99, 4.99), st.floats(-np.pi, np.pi - 1e-6), st.sampled_from(["ecal", "hcal"]))
 def test_a_position_lies_inside_its_cell(eta: float, phi: float, name: str) -> None:
-    part = detector.settings()[name]
+    part = detector_settings()[name]
     cell = detector._cells(part, np.array([eta]), np.array([phi]))
     side, low, size, low_phi, size_phi = (float(x[0]) for x in detector._cell_bounds(part, cell))
     assert low - 1e-9 <= abs(eta) <= low + size + 1e-9

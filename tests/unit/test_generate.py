@@ -18,7 +18,8 @@ pytest.importorskip("fastjet", reason="fastjet is not installed: no generation")
 
 from training import generate, heavyflavour
 from training.detector import Particles
-from training.pythia import charges, make_pythia, processes
+from training.pythia import charges, make_pythia
+from training.tables import processes
 
 COMMAND_FILE = """! W to muons, as a user would write it
 WeakSingleBoson:ffbar2W = on
