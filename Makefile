@@ -25,6 +25,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed; try make PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --only-binary :all: --no-binary parse,pyparser --require-hashes -r requirements.lock
+	@$(BIN)/python -c "import find_libpython, sys; sys.exit(0 if find_libpython.find_libpython() else 'cocotb needs the shared library of Python: install libpython3-dev, or a Python built with --enable-shared')"
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -203,7 +203,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         print(f"{name:<22}{events:>12,}{'not run' if mismatches is None else format(mismatches, ','):>12}")
     measured = rtl["latency"]
     if measured["cycles"] is not None:
-        print(f"latency {measured['cycles']} clocks = {measured['ns']:.2f} ns of {measured['budget_ns']:g} ns, II = 1")
+        clocks = f"{measured['cycles']} clocks = {measured['ns']:.2f} ns"
+        print(f"latency {clocks} of {measured['budget_ns']:g} ns, II = {rtl['ii']}")
     print(f"{len(spread.scores):,} distinct scores, {spread.accepted:,} of {spread.events:,} events accepted")
     summary = {
         "events": args.events,

@@ -31,8 +31,8 @@ class Observed:
 
 @dataclass(frozen=True)
 class Result:
-    """One scenario. latency: clocks from input to decision, smallest and largest. first: a sentence on the first
-    mismatch, empty when there is none."""
+    """One scenario. latency: clocks from input to decision, smallest and largest. interval: clocks from one decision
+    to the next, the median. first: a sentence on the first mismatch, empty when there is none."""
 
     name: str
     events: int
@@ -41,6 +41,7 @@ class Result:
     accepted_by_trigger: int
     mismatches: int
     latency: tuple[int, int]
+    interval: int
     first: str = ""
 
     @property
@@ -115,6 +116,7 @@ def compare(
         accepted_by_trigger=int(np.sum(observed.l1a)),
         mismatches=mismatches,
         latency=(int(delays.min()), int(delays.max())) if len(delays) else (-1, -1),
+        interval=int(np.median(np.diff(observed.clock))) if n_observed > 1 else 0,
         first=first,
     )
 
