@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ad40 import __version__
-from ad40.errors import InputError
+from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
 from offline import sections
 from offline.page import Section, Table, render
@@ -86,56 +87,73 @@ def build(this: Run) -> list[Section]:
         ("Search with an injected resonance", "search_injected/search.json", "search --inject", injected),
         ("Benchmarks", "bench.json", "bench", sections.benchmarks),
     ]
-    return [*(sections.make(*row, this) for row in plan), provenance(this)]
+    hashes = sections.make("Provenance", "trigger.json", "trigger", provenance, this)
+    hashes.blocks += versions()
+    return [*(sections.make(*row, this) for row in plan), hashes]
 
 
-def provenance(this: Run) -> Section:
-    """Hashes of what was used, and versions of what ran."""
-    section = Section("Provenance")
-    rows = []
-    trigger = this.json("trigger.json")
-    if trigger is None:
-        section.missing.append("No hashes: there is no trigger.json in the run folder.")
-    else:
-        model = trigger["model"]
-        rows = [
-            ["object scales", trigger["spec_hash"]],
-            [f"model {model['name']} {model['version']}", model["hash"]],
-            ["menu", trigger["menu_hash"]],
-            [f"events {trigger['source']['file']}", trigger["source"]["sha256"]],
-        ]
-        section.blocks.append(Table("SHA-256", ["what", "hash"], rows))
-    versions = [["ad40", __version__], ["Python", platform.python_version()]]
+def provenance(section: Section, run: Run, trigger: Any) -> None:
+    """Hashes of what was used."""
+    model = trigger["model"]
+    rows = [
+        ["object scales", trigger["spec_hash"]],
+        [f"model {model['name']} {model['version']}", model["hash"]],
+        ["menu", trigger["menu_hash"]],
+        [f"events {trigger['source']['file']}", trigger["source"]["sha256"]],
+    ]
+    section.blocks.append(Table("SHA-256", ["what", "hash"], rows))
+
+
+def versions() -> list[Table]:
+    """Versions of what ran, and the machine."""
+    rows = [["ad40", __version__], ["Python", platform.python_version()]]
     for name in PACKAGES:
         try:
-            versions.append([name, metadata.version(name)])
+            rows.append([name, metadata.version(name)])
         except metadata.PackageNotFoundError:
-            versions.append([name, "not installed"])
-    section.blocks.append(Table("Versions where the report was written", ["package", "version"], versions))
+            rows.append([name, "not installed"])
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-    section.blocks.append(Table("Machine", [], [["machine", machine]]))
-    return section
+    return [
+        Table("Versions where the report was written", ["package", "version"], rows),
+        Table("Machine", [], [["machine", machine]]),
+    ]
 
 
 def main_figures(this: Run) -> list[list[str]]:
     """The figures to quote: (name, value), from the stages that have run."""
+    plan: list[tuple[str, Callable[[Any], list[list[str]]]]] = [
+        ("evaluate.json", _signals),
+        ("compile.json", _resources),
+        ("verify.json", _ladder),
+        ("search/search.json", lambda found: [["search", verdict(found)]]),
+        ("search_injected/search.json", lambda found: [["search, injected", verdict(found)]]),
+    ]
     rows: list[list[str]] = []
-    evaluate, compiled, verify = (this.json(f"{name}.json") for name in ("evaluate", "compile", "verify"))
-    if evaluate:
-        for signal, values in evaluate["signals"].items():
-            tpr = interval(values["tpr"]["1e-3"], 100)
-            rows.append([f"{signal}", f"AUC {interval(values['auc'])}, TPR at FPR 1e-3 {tpr} %"])
-    if compiled:
-        r = compiled["resources"]
-        cells = ", ".join(f"{r[k]:,} {k.upper()}" for k in ("lut", "ff", "dsp", "bram") if r.get(k) is not None)
-        rows.append(["resources", f"{cells} ({r['tool']})"])
-    if verify:
-        t = verify["latency"]
-        rows.append(["latency", f"{t['cycles']} clocks, {number(t['ns'])} ns of {number(t['budget_ns'])} ns allowed"])
-        counts = ", ".join(f"{k} {'not run' if v is None else v}" for k, v in verify["mismatches"].items())
-        rows.append(["events that differ", f"{counts} (of {verify['events']:,}; RTL {verify['rtl_events']:,})"])
-    for name, title in (("search", "search"), ("search_injected", "search, injected")):
-        found = this.json(f"{name}/search.json")
-        if found:
-            rows.append([title, verdict(found)])
+    for file, figures in plan:
+        try:
+            document = this.json(file)
+            rows += figures(document) if document is not None else []
+        except (*sections.MALFORMED, Ad40Error) as error:
+            rows.append([file, f"not what this report expects: {error}"])
     return rows
+
+
+def _signals(evaluate: Any) -> list[list[str]]:
+    return [
+        [signal, f"AUC {interval(v['auc'])}, TPR at FPR 1e-3 {interval(v['tpr']['1e-3'], 100)} %"]
+        for signal, v in evaluate["signals"].items()
+    ]
+
+
+def _resources(compiled: Any) -> list[list[str]]:
+    r = compiled["resources"]
+    cells = ", ".join(f"{r[k]:,} {k.upper()}" for k in ("lut", "ff", "dsp", "bram") if r.get(k) is not None)
+    return [["resources", f"{cells} ({r['tool']})"]]
+
+
+def _ladder(verify: Any) -> list[list[str]]:
+    t = verify["latency"]
+    clocks = f"{t['cycles']} clocks, {number(t['ns'])} ns of {number(t['budget_ns'])} ns allowed"
+    counts = ", ".join(f"{k} {'not run' if v is None else v}" for k, v in verify["mismatches"].items())
+    events = f"(of {verify['events']:,}; RTL {verify['rtl_events']:,})"
+    return [["latency", clocks], ["events that differ", f"{counts} {events}"]]

@@ -38,6 +38,7 @@ class Run:
 
 
 Fill = Callable[[Section, Run, Any], None]
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)  # what a summary with other fields raises
 
 
 def make(title: str, file: str, verb: str, fill: Fill, run: Run) -> Section:
@@ -49,7 +50,7 @@ def make(title: str, file: str, verb: str, fill: Fill, run: Run) -> Section:
             section.missing.append(f"Not run: there is no {file} in the run folder; ad40 {verb} makes it.")
         else:
             fill(section, run, document)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         section.missing.append(f"{file} is not what this report expects: {type(error).__name__} {error}.")
     except Ad40Error as error:
         section.missing.append(str(error))

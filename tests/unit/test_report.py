@@ -120,3 +120,14 @@ def test_numbers() -> None:
         "0", "1", "0.500", "33.3", "12,346", "2.00e+34", "1.23e-05", "-0.250",
     ]  # fmt: skip
     assert interval([0.1, 0.2, 0.3], 100).replace("\u00a0", " ") == "20 (10 to 30)"
+
+
+@pytest.mark.parametrize("content", ['{"signals": 3, "latency": 1}', "[1", "[]"])
+def test_a_summary_of_another_kind_is_stated_and_stops_nothing(content: str, tmp_path: Path) -> None:
+    run = run_with(tmp_path)
+    for name in ("evaluate", "compile", "verify", "trigger"):
+        (run.folder / f"{name}.json").write_text(content)
+    assert all("not what this report expects" in value for _, value in main_figures(run))
+    assert len(main_figures(run)) == 3
+    titles = {part.title for part in build(run) if part.missing}
+    assert {"Data", "Separation of signals", "Verification ladder", "Provenance"} <= titles
