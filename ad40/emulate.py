@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import hdf5
+from ad40 import defaults, hdf5
 from ad40.emulator import Emulator
 from ad40.events import open_events
 from ad40.menu import MenuState, seed_bits
@@ -22,7 +22,7 @@ EPILOG = "example: ad40 emulate events.h5 --model models/ad40 --output scores.h5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", type=Path, metavar="EVENTS.h5", help="event file, ADC2021 or hardware sample")
-    parser.add_argument("--model", type=Path, required=True, help="model folder (network.json, menu.yaml)")
+    parser.add_argument("--model", type=Path, default=defaults.MODEL, help="model folder (default %(default)s)")
     parser.add_argument("--output", type=Path, required=True, metavar="SCORES.h5",
                         help="HDF5 with hw_score (int32), seeds_before, seeds_after (bit masks) per event")  # fmt: skip
 

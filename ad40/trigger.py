@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ad40 import record
+from ad40 import defaults, record
 from ad40.emulator import Emulator
 from ad40.errors import InputError
 from ad40.events import open_events
@@ -25,7 +25,7 @@ CHUNK = 32768  # events in memory at a time
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", type=Path, metavar="EVENTS.h5", help="event file")
-    parser.add_argument("--model", type=Path, required=True, help="model folder (network.json, menu.yaml)")
+    parser.add_argument("--model", type=Path, default=defaults.MODEL, help="model folder (default %(default)s)")
     parser.add_argument("--output", type=Path, required=True, metavar="RECORD.h5", help="TriggerRecord to write")
     parser.add_argument("--run", type=int, default=1, dest="run_number", help="run number to record (default 1)")
 

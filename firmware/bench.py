@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import objects
+from ad40 import defaults, objects
 from ad40.bench import ONE_THREAD, rate
 from ad40.emulator import Emulator
 from ad40.errors import CheckError, InputError
 from ad40.events import open_events, write_hw_sample
 from ad40.model import Model, read_model
 from firmware import verify
+from firmware.compile import compile_if_missing
 
 HELP = "measure speeds, memory and agreement on this machine"
 EPILOG = """\
@@ -90,14 +91,21 @@ def trigger_memory(model: Model, sample: Path, n: int) -> tuple[float, float, in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, default=Path("models/ad40_v1"), metavar="MODEL_DIR", help="model folder")
-    parser.add_argument("--firmware", type=Path, required=True, metavar="FW_DIR", help="its compiled firmware")
-    parser.add_argument("--sample", type=Path, default=verify.DEFAULT_SAMPLE, metavar="FILE", help="event file")
+    parser.add_argument("--model", type=Path, default=defaults.MODEL, metavar="MODEL_DIR", help="default %(default)s")
+    parser.add_argument(
+        "--firmware",
+        type=Path,
+        default=defaults.FIRMWARE,
+        metavar="FW_DIR",
+        help="its firmware, compiled now if the folder does not exist (default %(default)s)",
+    )
+    parser.add_argument("--sample", type=Path, default=defaults.BACKGROUND, metavar="FILE", help="event file")
     parser.add_argument("--quick", action="store_true", help="fewer events where the figure does not depend on it")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     model = read_model(args.model)
+    compile_if_missing(model, args.firmware)
     verify.read_manifest(args.firmware, model)
     ladder, rtl_events = 20000 if args.quick else 100000, 20000
     with open_events(args.sample) as file:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ad40 import spec
+from ad40 import defaults, spec
 from ad40.errors import InputError
 from ad40.files import write_json
 from ad40.menu import write_menu
@@ -93,9 +93,25 @@ def compile_model(model: Model, folder: Path, bar: Progress) -> dict[str, Any]:
     return manifest
 
 
+def compile_if_missing(model: Model, folder: Path) -> None:
+    """Compile into a folder that does not exist yet; one that does is left to be held against the model."""
+    if not folder.exists():
+        with Progress(3, f"compile {model.network.name}", "steps") as bar:
+            compile_model(model, folder, bar)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="model folder written by `ad40 train`")
-    parser.add_argument("--output", type=Path, required=True, metavar="FW_DIR", help="folder of the firmware")
+    parser.add_argument(
+        "model",
+        type=Path,
+        nargs="?",
+        default=defaults.MODEL,
+        metavar="MODEL_DIR",
+        help="model folder written by `ad40 train` (default %(default)s)",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
+    )
     parser.add_argument("--synth", action="store_true", help="estimate resources with yosys (minutes)")
     parser.add_argument(
         "--synth-timeout", type=int, default=600, metavar="S", help="give up the synthesis after S seconds"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects, spec
+from ad40 import defaults, objects, spec
 from ad40.emulator import Emulator
 from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.events import open_events, write_hw_sample
@@ -24,7 +24,7 @@ from ad40.model import Model, read_model
 from ad40.network import score_codes
 from ad40.progress import Progress
 from firmware import compile_network
-from firmware.compile import MANIFEST
+from firmware.compile import MANIFEST, compile_if_missing
 from models import build
 from models.card import read_card
 
@@ -36,7 +36,6 @@ example: ad40 verify models/ad40_v1 --firmware build/firmware --events 100000 --
 
 CHUNK = 10000
 QKERAS_BOUND = 1e-3  # share of events on which float32 rounding may change an output
-DEFAULT_SAMPLE = Path("training/sample/background.h5")
 
 Integers = NDArray[np.integer]
 
@@ -176,11 +175,19 @@ def simulate(firmware: Path, codes: NDArray[np.int32]) -> dict[str, Any]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="model folder")
-    parser.add_argument("--firmware", type=Path, required=True, metavar="FW_DIR", help="its compiled firmware")
+    parser.add_argument(
+        "model", type=Path, nargs="?", default=defaults.MODEL, metavar="MODEL_DIR", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--firmware",
+        type=Path,
+        default=defaults.FIRMWARE,
+        metavar="FW_DIR",
+        help="its firmware, compiled now if the folder does not exist (default %(default)s)",
+    )
     parser.add_argument("--events", type=int, default=100000, metavar="N", help="events for the ladder in software")
     parser.add_argument("--rtl-events", type=int, default=20000, metavar="M", help="events for the RTL")
-    parser.add_argument("--sample", type=Path, default=DEFAULT_SAMPLE, metavar="FILE", help="event file")
+    parser.add_argument("--sample", type=Path, default=defaults.BACKGROUND, metavar="FILE", help="event file")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -188,6 +195,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if getattr(args, name) < 1:
             raise InputError("command line", f"--{name.replace('_', '-')}", getattr(args, name), "at least 1")
     model = read_model(args.model)
+    compile_if_missing(model, args.firmware)
     read_manifest(args.firmware, model)
     needed = max(args.events, args.rtl_events)
     with open_events(args.sample) as file:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ad40 import __version__
+from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
 from offline import sections
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN_DIR", help="folder with the summaries of a run")
     parser.add_argument("--output", type=Path, metavar="FILE", help="HTML file; default RUN_DIR/report.html")
     parser.add_argument(
-        "--sample", type=Path, default=Path("training/sample"), metavar="DIR",
+        "--sample", type=Path, default=defaults.SAMPLE, metavar="DIR",
         help="folder of the event sample, for the object distributions; default %(default)s",
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects, spec
+from ad40 import defaults, objects, spec
 from ad40.emulator import Emulator
 from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.events import open_events
@@ -218,8 +218,17 @@ def check(summary: dict[str, Any], promised: int) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("firmware", type=Path, metavar="FW_DIR", help="folder written by `ad40 compile`")
-    parser.add_argument("--events", type=Path, required=True, metavar="FILE", help="event file of either kind")
+    parser.add_argument(
+        "firmware",
+        type=Path,
+        nargs="?",
+        default=defaults.FIRMWARE,
+        metavar="FW_DIR",
+        help="folder written by `ad40 compile` (default %(default)s)",
+    )
+    parser.add_argument(
+        "--events", type=Path, default=defaults.BACKGROUND, metavar="FILE", help="event file (default %(default)s)"
+    )
     parser.add_argument("--n", type=int, default=20000, metavar="N", help="events back to back (default 20000)")
 
 

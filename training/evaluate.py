@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import spec
+from ad40 import defaults, spec
 from ad40.emulator import Emulator
 from ad40.files import write_json
 from ad40.menu import Menu, read_menu
@@ -149,8 +149,15 @@ def _plots(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ad40 evaluate`."""
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="model folder; metrics.json is written there")
-    parser.add_argument("--sample", type=Path, default=Path("training/sample"), help="sample folder (%(default)s)")
+    parser.add_argument(
+        "model",
+        type=Path,
+        nargs="?",
+        default=defaults.MODEL,
+        metavar="MODEL_DIR",
+        help="model folder; metrics.json is written there (default %(default)s)",
+    )
+    parser.add_argument("--sample", type=Path, default=defaults.SAMPLE, help="sample folder (%(default)s)")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="folder of the plots (MODEL_DIR/plots)")
     parser.add_argument("--events", type=int, help="read only the first so many events of each file")
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import spec
+from ad40 import defaults, spec
 from ad40.emulator import Emulator
 from ad40.errors import CheckError, InputError, OutputError
 from ad40.files import atomic_path, sha256_of, write_json, write_yaml
@@ -258,7 +258,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ad40 train`."""
     parser.add_argument("card", type=Path, help="model card (YAML)")
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL_DIR", help="model folder to write")
-    parser.add_argument("--sample", type=Path, default=Path("training/sample"), help="sample folder (%(default)s)")
+    parser.add_argument("--sample", type=Path, default=defaults.SAMPLE, help="sample folder (%(default)s)")
     parser.add_argument("--epochs", type=int, help="train at most so many epochs instead of the card's number")
     parser.add_argument("--events", type=int, help="read only the first so many background events")
     parser.add_argument("--seed", type=int, help="another seed than the card's")

@@ -222,3 +222,16 @@ def test_first_difference_names_object_and_feature() -> None:
     wanted = found.copy()
     found[1, 3 * 11 + 2] = 144
     assert first_difference(found, wanted, "{slot}.hw_{feature}") == (1, "event 1, jet[2].hw_phi 144 vs 0")
+
+
+def test_firmware_is_compiled_only_when_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if any(importlib.util.find_spec(name) is None for name in ("qkeras", "hls4ml", "alkaid")):
+        pytest.skip("the train and firmware extras are not installed")
+    from firmware import compile as compile_verb
+
+    made = []
+    monkeypatch.setattr(compile_verb, "compile_model", lambda model, folder, bar: made.append(folder))
+    model = SimpleNamespace(network=SimpleNamespace(name="m"))
+    compile_verb.compile_if_missing(model, tmp_path)
+    compile_verb.compile_if_missing(model, tmp_path / "new")
+    assert made == [tmp_path / "new"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ad40 import spec
+from ad40 import defaults, spec
 from ad40.errors import SpecError
 
 LOADERS = {"objects": spec.objects, "latency": spec.latency, "menu": spec.ladder}
@@ -68,3 +68,9 @@ def test_yaml_that_is_not_a_document(text: str, message: str, tmp_path: Path) ->
     with pytest.raises(SpecError, match="latency.yaml") as error:
         spec.latency(path)
     assert message in str(error.value)
+
+
+def test_default_paths_are_in_the_checkout() -> None:
+    """Verbs without arguments work on the released model and the shipped sample, which must be there."""
+    root = spec.FOLDER.parents[1]
+    assert (root / defaults.MODEL / "network.json").is_file() and (root / defaults.BACKGROUND).is_file()
