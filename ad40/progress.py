@@ -33,11 +33,10 @@ class Progress:
             print(file=sys.stderr)
         if kind is None:
             seconds = max(time.monotonic() - self._start, 1e-9)
-            print(
-                f"{self.label}: {self.done:,} {self.unit} in {seconds:.1f} s, {self.done / seconds:,.0f} {self.unit}/s",
-                file=sys.stderr,
-                flush=True,
-            )
+            rate = self.done / seconds
+            speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+            text = f"{self.label}: {self.done:,} {self.unit} in {seconds:.1f} s, {speed} {self.unit}/s"
+            print(text, file=sys.stderr, flush=True)
 
     def update(self, n: int = 1) -> None:
         """Add `n` finished units and redraw when it is time."""
