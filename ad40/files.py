@@ -45,6 +45,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def writable_folder(path: str | Path) -> None:
+    """Make sure, before hours of work, that files can be written into a folder; it is created if need be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+
+
 def write_json(path: str | Path, document: object) -> None:
     """Write an indented JSON document, whole or not at all. NaN and infinities are refused."""
     text = json.dumps(document, indent=1, allow_nan=False)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ad40 import defaults, spec
-from ad40.errors import InputError
-from ad40.files import write_json
+from ad40.files import writable_folder, write_json
 from ad40.menu import write_menu
 from ad40.model import Model, read_model
 from ad40.network import write_network
@@ -47,11 +46,8 @@ def write_sources(model: Model, folder: Path, pipeline: compile_network.Pipeline
 def compile_model(model: Model, folder: Path, bar: Progress) -> dict[str, Any]:
     """Compile into `folder` and write its manifest last; the manifest."""
     latency = spec.latency()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST).unlink(missing_ok=True)  # an interrupted compilation must not look finished
-    except OSError as error:
-        raise InputError(folder, "output", error.strerror or str(error), "a folder that can be written") from error
+    writable_folder(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)  # an interrupted compilation must not look finished
     graph = compile_network.convert(model.folder, model.network, latency, folder / "hls")
     bar.update(1)
     interpreter = compile_network.trace(graph, model.network, latency)

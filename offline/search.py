@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ad40 import __version__, record
 from ad40.errors import Ad40Error, HashMismatch, InputError
-from ad40.files import write_json
+from ad40.files import writable_folder, write_json
 from ad40.progress import Progress
 from offline import bumphunt, fit
 from offline.hunt import Hunt, Scanned, Skipped, hunt
@@ -57,10 +57,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             f"--pseudo-experiments is {args.pseudo_experiments}; expected at least {smallest}: "
             f"fewer cannot show {CLAIM_SIGMA:g} sigma"
         )
-    if args.output.exists() and not args.output.is_dir():
-        raise Ad40Error(f"--output is {args.output}, a file; expected a folder")
     draw, throw = (np.random.default_rng(s) for s in np.random.SeedSequence(args.seed).spawn(2))
     sample = read_sample(args, draw)
+    writable_folder(args.output)
     found = Objects.from_codes(sample.codes)
     spectra, saturated = {}, {}
     for spectrum in SPECTRA:
@@ -70,7 +69,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     summary = summarise(result, saturated)
     summary = {"version": __version__, "seed": args.seed, **sample.provenance, **summary}
-    args.output.mkdir(parents=True, exist_ok=True)
     from offline.plots import plot_spectrum  # matplotlib takes a second to import: after the input was accepted
 
     for row, r in zip(summary["spectra"], result.results, strict=True):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ad40 import defaults, spec
 from ad40.emulator import Emulator
-from ad40.files import write_json
+from ad40.files import writable_folder, write_json
 from ad40.menu import Menu, read_menu
 from ad40.metrics import Interval, auc, rate_hz, tpr_at_fpr, wilson
 from ad40.network import Network, read_network
@@ -168,6 +168,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     menu = read_menu(args.model / "menu.yaml", network)
     names = signal_names(args.sample)
     sample = load_background(args.sample, args.events)
+    writable_folder(args.plots or args.model / "plots")
     rows = sample.rows(TEST)
     emulator = Emulator(network)
     with Progress(1 + len(names), "evaluate", "files") as progress:

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +22,7 @@ import numpy as np
 
 from ad40.errors import CheckError, InputError, OutputError
 from ad40.events import write_adc2021
+from ad40.files import writable_folder
 from ad40.progress import Progress
 from training import chunks
 from training.chunks import Job
@@ -112,12 +112,7 @@ def _check_output(path: Path) -> None:
     """Refuse an output that cannot be written before hours of work."""
     if path.is_dir():
         raise OutputError(path, "it is a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(path, error.strerror or str(error)) from error
+    writable_folder(path.parent)
 
 
 def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:

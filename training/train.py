@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ad40 import defaults, spec
 from ad40.emulator import Emulator
-from ad40.errors import CheckError, InputError, OutputError
-from ad40.files import atomic_path, sha256_of, write_json, write_yaml
+from ad40.errors import CheckError, InputError
+from ad40.files import atomic_path, sha256_of, writable_folder, write_json, write_yaml
 from ad40.objects import N_INPUTS, present
 from ad40.progress import Progress
 from models.card import FEATURES, Card, TrainingCard, read_card
@@ -284,10 +284,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from models.build import CARD_FILE, WEIGHTS_FILE
     from training import plots  # TensorFlow and matplotlib only after the inputs are known to be good
 
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(args.output, error.strerror or str(error)) from error
+    writable_folder(args.output)
     parts = {name: sample.rows(name) for name in (TRAIN, VALIDATION)}
     trainer = Trainer(
         card,
