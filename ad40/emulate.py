@@ -22,7 +22,7 @@ EPILOG = "example: ad40 emulate events.h5 --model models/ad40 --output scores.h5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", type=Path, metavar="EVENTS.h5", help="event file, ADC2021 or hardware sample")
-    parser.add_argument("--model", type=Path, default=defaults.MODEL, help="model folder (default %(default)s)")
+    defaults.add_model_option(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="SCORES.h5",
                         help="HDF5 with hw_score (int32), seeds_before, seeds_after (bit masks) per event")  # fmt: skip
 

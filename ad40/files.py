@@ -112,6 +112,12 @@ def write_yaml(path: str | Path, document: object) -> None:
         temporary.write_text(yaml.safe_dump(document, sort_keys=False, width=110), encoding="utf-8")
 
 
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces. 64 hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sha256_of(document: object) -> str:
     """SHA-256 of the canonical JSON of a document: sorted keys, no spaces, no NaN. 64 hex digits."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ad40 import defaults, record
 from ad40.emulator import Emulator
 from ad40.errors import InputError
 from ad40.events import open_events
+from ad40.files import file_hash
 from ad40.menu import MenuState
 from ad40.model import Model, read_model
 from ad40.progress import Progress
@@ -25,15 +25,9 @@ CHUNK = 32768  # events in memory at a time
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", type=Path, metavar="EVENTS.h5", help="event file")
-    parser.add_argument("--model", type=Path, default=defaults.MODEL, help="model folder (default %(default)s)")
+    defaults.add_model_option(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="RECORD.h5", help="TriggerRecord to write")
     parser.add_argument("--run", type=int, default=1, dest="run_number", help="run number to record (default 1)")
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def trigger(events: Path, model: Model, output: Path, run_number: int = 1) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ad40 import defaults, spec
-from ad40.files import writable_folder, write_json
+from ad40.files import file_hash, writable_folder, write_json
 from ad40.menu import write_menu
 from ad40.model import Model, read_model
 from ad40.network import write_network
@@ -83,10 +82,18 @@ def compile_model(model: Model, folder: Path, bar: Progress) -> dict[str, Any]:
         },
         "layers": compile_network.describe(graph),
         "hls_library": str(library.resolve().relative_to(folder.resolve())),
-        "sources": {str(s.relative_to(folder)): hashlib.sha256(s.read_bytes()).hexdigest() for s in sources},
+        "sources": {str(s.relative_to(folder)): file_hash(s) for s in sources},
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """--firmware and --sample, for the verbs that run what was compiled on events."""
+    text = "its firmware, compiled now if the folder does not exist (default %(default)s)"
+    parser.add_argument("--firmware", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help=text)
+    text = "event file (default %(default)s)"
+    parser.add_argument("--sample", type=Path, default=defaults.BACKGROUND, metavar="FILE", help=text)
 
 
 def compile_if_missing(model: Model, folder: Path) -> None:
@@ -97,14 +104,7 @@ def compile_if_missing(model: Model, folder: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model",
-        type=Path,
-        nargs="?",
-        default=defaults.MODEL,
-        metavar="MODEL_DIR",
-        help="model folder written by `ad40 train` (default %(default)s)",
-    )
+    defaults.add_model_folder(parser)
     parser.add_argument(
         "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ad40 import objects
 from ad40.errors import CheckError, MissingTool
-from ad40.fixed import Fixed
+from ad40.fixed import OVERFLOW, ROUNDING, Fixed
 from ad40.network import Network
 from ad40.spec import LatencySpec
 from models import build  # sets TF_USE_LEGACY_KERAS before TensorFlow is imported
@@ -43,7 +43,6 @@ PROJECT = "ad40_hls"  # name of the hls4ml project and of its top function
 COMPILED = "ad40_network"  # name of the Verilog module that alkaid writes
 SCORE_FILE, OUTPUTS_FILE = "score.alir.json.gz", "outputs.alir.json.gz"
 DEPTHS = (-1, 0, 1, 2)
-MODES = {"TRN": "TRN", "RND": "RND", "RND_CONV": "RND_CONV", "WRAP": "WRAP", "SAT": "SAT"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +188,10 @@ def predict_codes(graph: ModelGraph, network: Network, inputs: NDArray[np.intege
 def _graph_format(node: Any) -> Fixed:
     """The result format of a node of the graph."""
     p = node.get_output_variable().type.precision
-    rounding = MODES.get(getattr(p.rounding_mode, "name", "TRN"))
-    overflow = MODES.get(getattr(p.saturation_mode, "name", "WRAP"))
-    if rounding is None or overflow is None:
-        raise CheckError(f"{node.name}: hls4ml chose {p}; expected a mode among {', '.join(MODES)}")
+    rounding = getattr(p.rounding_mode, "name", "TRN")
+    overflow = getattr(p.saturation_mode, "name", "WRAP")
+    if rounding not in ROUNDING or overflow not in OVERFLOW:
+        raise CheckError(f"{node.name}: hls4ml chose {p}; expected a mode among {', '.join(ROUNDING + OVERFLOW)}")
     return Fixed(bool(p.signed), p.integer - int(p.signed), p.width - p.integer, rounding, overflow)
 
 

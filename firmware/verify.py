@@ -24,7 +24,7 @@ from ad40.model import Model, read_model
 from ad40.network import score_codes
 from ad40.progress import Progress
 from firmware import compile_network
-from firmware.compile import MANIFEST, compile_if_missing
+from firmware.compile import MANIFEST, add_inputs, compile_if_missing
 from models import build
 from models.card import read_card
 
@@ -175,19 +175,10 @@ def simulate(firmware: Path, codes: NDArray[np.int32]) -> dict[str, Any]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model", type=Path, nargs="?", default=defaults.MODEL, metavar="MODEL_DIR", help="default %(default)s"
-    )
-    parser.add_argument(
-        "--firmware",
-        type=Path,
-        default=defaults.FIRMWARE,
-        metavar="FW_DIR",
-        help="its firmware, compiled now if the folder does not exist (default %(default)s)",
-    )
+    defaults.add_model_folder(parser)
+    add_inputs(parser)
     parser.add_argument("--events", type=int, default=100000, metavar="N", help="events for the ladder in software")
     parser.add_argument("--rtl-events", type=int, default=20000, metavar="M", help="events for the RTL")
-    parser.add_argument("--sample", type=Path, default=defaults.BACKGROUND, metavar="FILE", help="event file")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -72,11 +72,6 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def content_hash(sources: Sequence[Path], how: str) -> str:
     """SHA-256 of the sources and of how they are compiled."""
     digest = hashlib.sha256(how.encode())

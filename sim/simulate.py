@@ -16,7 +16,7 @@ from ad40 import defaults, objects, spec
 from ad40.emulator import Emulator
 from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.events import open_events
-from ad40.files import read_json, write_json
+from ad40.files import file_hash, read_json, write_json
 from ad40.model import Model, read_model
 from ad40.schema import Node
 from sim import runner, vectors
@@ -67,7 +67,7 @@ def read_firmware(folder: Path) -> Firmware:
     sources = []
     for name, wanted in node["sources"].items():
         source = folder / name
-        if not source.exists() or runner.file_hash(source) != wanted.text():
+        if not source.exists() or file_hash(source) != wanted.text():
             raise HashMismatch(source, "content", "changed or missing", "that of firmware.json; compile again")
         sources.append(source)
     return Firmware(folder, dict(node.value), tuple(sources), model)

@@ -25,7 +25,9 @@ from training.corruptions import CORRUPTIONS, corrupt
 from training.datasets import TEST, VALIDATION, Background, load_background, load_signal, signal_names
 
 HELP = "AUC, TPR at FPR, trigger rates and plots of a model on the test split"
-EPILOG = "example: ad40 evaluate build/run/model --json build/run/evaluate.json"
+EPILOG = """\
+Writes MODEL_DIR/metrics.json, the same document as --json.
+example: ad40 evaluate build/run/model --json build/run/evaluate.json"""
 FPRS = {"1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
 MODEL = "ad40"
 
@@ -149,14 +151,7 @@ def _plots(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ad40 evaluate`."""
-    parser.add_argument(
-        "model",
-        type=Path,
-        nargs="?",
-        default=defaults.MODEL,
-        metavar="MODEL_DIR",
-        help="model folder; metrics.json is written there (default %(default)s)",
-    )
+    defaults.add_model_folder(parser)
     parser.add_argument("--sample", type=Path, default=defaults.SAMPLE, help="sample folder (%(default)s)")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="folder of the plots (MODEL_DIR/plots)")
     parser.add_argument("--events", type=int, help="read only the first so many events of each file")
