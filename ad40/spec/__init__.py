@@ -1,4 +1,4 @@
-"""The single sources of truth, read into frozen dataclasses: objects.yaml, latency.yaml, menu.yaml.
+"""The single sources of truth, read into frozen dataclasses: objects.yaml, latency.yaml, links.yaml, menu.yaml.
 
 Each loader takes another path for studies; without one it reads the file that ships in this folder.
 """
@@ -13,9 +13,12 @@ from pathlib import Path
 from ad40.errors import SpecError
 from ad40.files import read_yaml, sha256_of
 from ad40.schema import Node
+from ad40.spec.hardware import Lane, LatencySpec, LinksSpec, latency_spec, links_spec
 
 FOLDER = Path(__file__).parent
 FEATURES = ("pt", "eta", "phi")
+__all__ = ["FEATURES", "FOLDER", "EtaScale", "LadderSeed", "LadderSpec", "Lane", "LatencySpec", "LinksSpec", "ObjectType",
+           "ObjectsSpec", "PhiScale", "PtScale", "event_words", "ladder", "latency", "links", "objects"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,46 +107,20 @@ class ObjectsSpec:
 
 
 @dataclass(frozen=True)
-class LatencySpec:
-    """spec/latency.yaml. Times in ns, stages in clocks."""
-
-    part: str
-    clock_mhz: float
-    clocks_per_bx: int
-    budget_ns: float
-    orbit_bx: int
-    stages: dict[str, int]
-    hash: str
-
-    @property
-    def cycle_ns(self) -> float:
-        return 1000.0 / self.clock_mhz
-
-    @property
-    def budget_cycles(self) -> int:
-        """Whole clocks that fit into the budget."""
-        return int(self.budget_ns * self.clock_mhz / 1000.0 + 1e-9)
-
-    @property
-    def network_stages_max(self) -> int:
-        """Clocks that the hand-written blocks leave for the network and the score."""
-        return self.budget_cycles - sum(self.stages.values())
-
-
-@dataclass(frozen=True)
 class LadderSeed:
-    """What a seed is meant to keep: the share of the lepton-filtered background, and its prescale."""
+    """What a seed is meant to keep: the share of the lepton-filtered background, and its prescale in each column."""
 
     name: str
     background_efficiency: float
-    prescale: float
+    prescales: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class LadderSpec:
-    """spec/menu.yaml. luminosity in cm^-2 s^-1."""
+    """spec/menu.yaml. luminosity in cm^-2 s^-1; columns: names of the prescale columns."""
 
     luminosity_cm2s: float
+    columns: tuple[str, ...]
     seeds: tuple[LadderSeed, ...]
     hash: str
 
@@ -179,7 +156,7 @@ def _object_type(node: Node, first_slot: int) -> ObjectType:
         name=node["name"].text(),
         count=node["count"].integer(1, 64),
         first_slot=first_slot,
-        word_bits=node["word_bits"].integer(8, 64),
+        word_bits=node["word_bits"].integer(32, 64),
         pt=PtScale(
             pt["lsb"].number(1e-6, 1e3),
             pt["bits"].integer(2, 16),
@@ -189,6 +166,8 @@ def _object_type(node: Node, first_slot: int) -> ObjectType:
         eta=eta,
         phi=PhiScale(phi["steps"].integer(2, 1 << bits), bits, phi["low"].integer(0, 62)),
     )
+    if kind.word_bits not in (32, 64):
+        raise node["word_bits"].fault("32 or 64")
     used = 0
     for name, low, width in _fields(kind):
         field = ((1 << width) - 1) << low
@@ -216,45 +195,47 @@ def objects(path: str | Path = FOLDER / "objects.yaml") -> ObjectsSpec:
 
 
 @lru_cache
-def latency(path: str | Path = FOLDER / "latency.yaml") -> LatencySpec:
-    """Read and validate the clock, the budget and the stages."""
-    node = _read(path, {"part", "clock_mhz", "clocks_per_bx", "budget_ns", "orbit_bx", "stages"})
-    node["stages"].keys({"normalise", "threshold", "decision"})
-    spec = LatencySpec(
-        part=node["part"].text(),
-        clock_mhz=node["clock_mhz"].number(200, 360),
-        clocks_per_bx=node["clocks_per_bx"].integer(1, 64),
-        budget_ns=node["budget_ns"].number(1, 12500),
-        orbit_bx=node["orbit_bx"].integer(1, 3564),
-        stages={name: child.integer(0 if name == "threshold" else 1, 8) for name, child in node["stages"].items()},
-        hash=sha256_of(node.value),
-    )
-    if abs(spec.clock_mhz / spec.clocks_per_bx - 40.0) > 0.5:
-        raise node["clocks_per_bx"].fault(f"clock_mhz / 40 = {spec.clock_mhz / 40:g}: bunches cross at 40 MHz")
-    if spec.network_stages_max < 1:
-        raise node["budget_ns"].fault(
-            f"more than the {sum(spec.stages.values())} clocks of the stages, {spec.cycle_ns:.2f} ns each"
-        )
-    return spec
+def latency(name: str | None = None, path: str | Path = FOLDER / "latency.yaml") -> LatencySpec:
+    """Read and validate one configuration of clock, budget, stages and depths; without a name the default one."""
+    return latency_spec(Node(read_yaml(path), path), name)
+
+
+@lru_cache
+def links(path: str | Path = FOLDER / "links.yaml") -> LinksSpec:
+    """Read and validate what the words on the links carry."""
+    return links_spec(Node(read_yaml(path), path), event_words())
+
+
+def event_words() -> tuple[str, ...]:
+    """Names of the 32-bit words of an event: object 0 first, the lower half of a 64-bit word before the upper."""
+    names: list[str] = []
+    for name, kind in zip(objects().slot_names, objects().slots, strict=True):
+        names += [name] if kind.word_bits == 32 else [f"{name}.low", f"{name}.high"]
+    return tuple(names)
 
 
 @lru_cache
 def ladder(path: str | Path = FOLDER / "menu.yaml") -> LadderSpec:
     """Read and validate the ladder of seeds, loosest first."""
-    node = _read(path, {"luminosity_cm2s", "seeds"})
+    node = _read(path, {"luminosity_cm2s", "columns", "seeds"})
+    columns = tuple(child.text() for child in node["columns"])
+    if not columns or len(set(columns)) != len(columns):
+        raise node["columns"].fault("one or more names, each used once")
     seeds: list[LadderSeed] = []
     for child in node["seeds"]:
-        child.keys({"name", "background_efficiency", "prescale"})
+        child.keys({"name", "background_efficiency", "prescales"})
         seed = LadderSeed(
             child["name"].text(),
             child["background_efficiency"].number(1e-9, 1.0),
-            child["prescale"].number(0.0, 42949672.0),
+            tuple(entry.number(0.0, 42949672.0) for entry in child["prescales"]),
         )
         if any(seed.name == other.name for other in seeds):
             raise child["name"].fault("a name used once")
+        if len(seed.prescales) != len(columns):
+            raise child["prescales"].fault(f"one prescale for each of the {len(columns)} columns")
         if seeds and seed.background_efficiency >= seeds[-1].background_efficiency:
             raise child["background_efficiency"].fault("less than that of the seed before: loosest first")
         seeds.append(seed)
     if not 1 <= len(seeds) <= 32:
         raise SpecError(path, "seeds", f"{len(seeds)} seeds", "1 to 32 seeds")
-    return LadderSpec(node["luminosity_cm2s"].number(1e28, 1e36), tuple(seeds), sha256_of(node.value))
+    return LadderSpec(node["luminosity_cm2s"].number(1e28, 1e36), columns, tuple(seeds), sha256_of(node.value))
