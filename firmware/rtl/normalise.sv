@@ -1,42 +1,48 @@
-// Codes -> network inputs: x = clip((code - offset) >>> shift); a negative shift is a left shift. The three inputs
-// of an absent object are 0. Offsets and shifts are those of the model card.
+// Codes -> inputs of one network: x = clip((code - offset) >>> shift); a negative shift is a left shift. The three
+// inputs of an absent object are 0. Offsets, shifts and limits are those of the model card: see `algorithm`, which
+// is generated and sets every parameter.
 module normalise #(
-    parameter int STAGES = 1  // clocks from codes to x; at least 1. More registers follow the arithmetic.
+    parameter int N_OBJECTS = 1,   // objects of an event; three codes each
+    parameter int CODE_BITS = 13,  // signed width of a code
+    parameter int X_BITS = 8,      // width of a network input
+    parameter int X_MIN = 0,       // smallest and largest network input
+    parameter int X_MAX = 255,
+    parameter int WORK_BITS = 16,  // signed width that holds every code after offset and shift, and the limits
+    parameter int STAGES = 1,      // clocks from codes to x; at least 1. More registers follow the arithmetic.
+    parameter logic [N_OBJECTS*3*32-1:0] OFFSET = '0,  // per input, signed 32 bits each, index 0 in the lowest bits
+    parameter logic [N_OBJECTS*3*32-1:0] SHIFT = '0    // per input, signed 32 bits each; negative: to the left
 ) (
-    input  logic                                              clk,
-    input  logic [ad40_pkg::N_INPUTS*ad40_pkg::CODE_BITS-1:0] codes,         // as `unpack` delivers them
-    input  logic [                   ad40_pkg::N_OBJECTS-1:0] present,       // as `unpack` delivers them
+    input  logic                             clk,
+    input  logic [N_OBJECTS*3*CODE_BITS-1:0] codes,     // as `unpack` delivers them
+    input  logic [            N_OBJECTS-1:0] present,   // as `unpack` delivers them
     // Network inputs, X_BITS each, index = object * 3 + feature, index 0 in the lowest bits, STAGES clocks later.
-    output logic [   ad40_pkg::N_INPUTS*ad40_pkg::X_BITS-1:0] x,
-    output logic [                   ad40_pkg::N_OBJECTS-1:0] present_q      // present, STAGES clocks later
+    output logic [   N_OBJECTS*3*X_BITS-1:0] x,
+    output logic [            N_OBJECTS-1:0] present_q  // present, STAGES clocks later
 );
-  localparam int CODE_BITS = ad40_pkg::CODE_BITS;
-  localparam int X_BITS = ad40_pkg::X_BITS;
-  localparam int W = ad40_pkg::WORK_BITS;  // holds every code after offset and shift
-  localparam logic signed [W-1:0] X_MIN = W'(ad40_pkg::X_MIN);
-  localparam logic signed [W-1:0] X_MAX = W'(ad40_pkg::X_MAX);
+  localparam logic signed [WORK_BITS-1:0] LOW = WORK_BITS'(X_MIN);
+  localparam logic signed [WORK_BITS-1:0] HIGH = WORK_BITS'(X_MAX);
 
-  logic [ad40_pkg::N_INPUTS*X_BITS-1:0] x_now;
+  logic [N_OBJECTS*3*X_BITS-1:0] x_now;
 
   generate
-    for (genvar i = 0; i < ad40_pkg::N_INPUTS; i++) begin : g_input
-      localparam int OFFSET = ad40_pkg::OFFSET[32*i+:32];
-      localparam int SHIFT = ad40_pkg::SHIFT[32*i+:32];
-      logic signed [W-1:0] code, centred, shifted, clipped;
-      assign code = {{(W - CODE_BITS) {codes[(i+1)*CODE_BITS-1]}}, codes[i*CODE_BITS+:CODE_BITS]};
-      assign centred = code - W'(OFFSET);
-      if (SHIFT >= 0) begin : g_right
-        assign shifted = centred >>> SHIFT;
+    for (genvar i = 0; i < N_OBJECTS * 3; i++) begin : g_input
+      localparam int INPUT_OFFSET = OFFSET[32*i+:32];
+      localparam int INPUT_SHIFT = SHIFT[32*i+:32];
+      logic signed [WORK_BITS-1:0] code, centred, shifted, clipped;
+      assign code = {{(WORK_BITS - CODE_BITS) {codes[(i+1)*CODE_BITS-1]}}, codes[i*CODE_BITS+:CODE_BITS]};
+      assign centred = code - WORK_BITS'(INPUT_OFFSET);
+      if (INPUT_SHIFT >= 0) begin : g_right
+        assign shifted = centred >>> INPUT_SHIFT;
       end else begin : g_left
-        assign shifted = centred <<< -SHIFT;
+        assign shifted = centred <<< -INPUT_SHIFT;
       end
-      assign clipped = shifted < X_MIN ? X_MIN : shifted > X_MAX ? X_MAX : shifted;
+      assign clipped = shifted < LOW ? LOW : shifted > HIGH ? HIGH : shifted;
       assign x_now[i*X_BITS+:X_BITS] = present[i/3] ? clipped[X_BITS-1:0] : '0;
     end
   endgenerate
 
   delay #(
-      .WIDTH (ad40_pkg::N_INPUTS * X_BITS + ad40_pkg::N_OBJECTS),
+      .WIDTH (N_OBJECTS * 3 * X_BITS + N_OBJECTS),
       .STAGES(STAGES)
   ) registers (
       .clk(clk),

@@ -1,31 +1,22 @@
-// Score -> seed bits before prescale: a seed fires when score >= its threshold.
+// Scores -> which seeds would fire: a seed fires when the score of its model >= its threshold. No register.
 module threshold #(
     parameter int N_SEEDS = 1,         // seeds of the menu
-    parameter int SCORE_BITS = 1,      // width of the unsigned score
+    parameter int N_MODELS = 1,        // models beside each other
+    parameter int SCORE_BITS = 1,      // width of an unsigned score
     parameter int THRESHOLD_BITS = 2,  // width of a threshold; wider than the score, so that a seed can be silenced
-    parameter int STAGES = 1           // clocks from score to seeds; 0: the same clock
+    // Model of each seed, 32 bits each, seed 0 in the lowest bits; each below N_MODELS.
+    parameter logic [N_SEEDS*32-1:0] SEED_MODEL = '0
 ) (
-    input  logic                              clk,
-    input  logic [            SCORE_BITS-1:0] score,
-    // Thresholds, seed 0 in the lowest bits. Quasi-static: compared with the score of the same clock.
-    input  logic [N_SEEDS*THRESHOLD_BITS-1:0] cfg_threshold,
-    output logic [            SCORE_BITS-1:0] score_q,        // score, STAGES clocks later
-    output logic [               N_SEEDS-1:0] seeds           // bit s: seed s fired; with score_q
+    input  logic [   N_MODELS*SCORE_BITS-1:0] scores,         // unsigned, model 0 in the lowest bits
+    input  logic [N_SEEDS*THRESHOLD_BITS-1:0] cfg_threshold,  // seed 0 in the lowest bits; those of the same clock
+    output logic [               N_SEEDS-1:0] fires           // bit s: seed s; same clock as scores
 );
-  logic [N_SEEDS-1:0] fires;
-
   generate
     for (genvar s = 0; s < N_SEEDS; s++) begin : g_seed
-      assign fires[s] = THRESHOLD_BITS'(score) >= cfg_threshold[s*THRESHOLD_BITS+:THRESHOLD_BITS];
+      localparam int MODEL = SEED_MODEL[32*s+:32];
+      logic [THRESHOLD_BITS-1:0] score;
+      assign score = THRESHOLD_BITS'(scores[MODEL*SCORE_BITS+:SCORE_BITS]);
+      assign fires[s] = score >= cfg_threshold[s*THRESHOLD_BITS+:THRESHOLD_BITS];
     end
   endgenerate
-
-  delay #(
-      .WIDTH (SCORE_BITS + N_SEEDS),
-      .STAGES(STAGES)
-  ) registers (
-      .clk(clk),
-      .d  ({fires, score}),
-      .q  ({seeds, score_q})
-  );
 endmodule
