@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ def _line(label: str, value: object) -> None:
     print(f"  {label:<22} {value}")
 
 
+def _prescales(values: Sequence[float]) -> str:
+    """The prescale of each column."""
+    return " / ".join(f"{value:g}" for value in values)
+
+
 def _multiplicities(codes: np.ndarray[Any, np.dtype[np.int32]]) -> dict[str, float]:
     here = objects.present(codes)
     return (
@@ -52,16 +58,17 @@ def _record(kept: record.TriggerRecord) -> dict[str, Any]:
     print(f"{kept.path}: TriggerRecord")
     _line("events", f"{len(kept):,} kept of {a['events_seen']:,} seen")
     _line("source", f"{a['source']['file']} (sha256 {a['source']['sha256'][:16]})")
-    _line("model", f"{a['model']['name']} {a['model']['version']} ({a['model']['hash'][:16]})")
+    for model in a["models"]:
+        _line("model", f"{model['name']} {model['version']} ({model['hash'][:16]})")
     _line("menu, object scales", f"{a['menu_hash'][:16]}, {a['spec_hash'][:16]}")
     if len(kept):
         score = kept.columns["hw_score"]
-        _line("hw_score", f"{score.min()} to {score.max()} in steps of 2^-{a['model']['score_fraction']}")
+        _line("hw_score", f"{score.min()} to {score.max()} in steps of 2^-{a['models'][0]['score_fraction']}")
         orbit = kept.columns["orbit"]
         _line("orbits", f"{orbit.min()} to {orbit.max()}")
         _line("objects per event", ", ".join(f"{n} {v:.2f}" for n, v in _multiplicities(kept.codes).items()))
     for seed in a["seeds"]:
-        _line(seed["name"], f">= {seed['threshold']}, prescale {seed['prescale']:g}:"
+        _line(seed["name"], f">= {seed['threshold']}, prescale {_prescales(seed['prescales'])}:"
               f" {seed['before']:,} fired, {seed['after']:,} passed")  # fmt: skip
     return {"kind": "record", "events": len(kept), **a}
 
@@ -100,5 +107,5 @@ def _model(path: Path) -> dict[str, Any]:
               f" output {layer.output.width} bits, {layer.activation}")  # fmt: skip
     _line("score", f"{network.score.kind}, {network.score_width} bits, steps of 2^-{network.score_fraction}")
     for seed in model.menu.seeds:
-        _line(seed.name, f">= {seed.threshold}, prescale {seed.prescale:g}")
+        _line(seed.name, f">= {seed.threshold}, prescale {_prescales(seed.prescales)}")
     return {"kind": "model", "name": network.name, "version": network.version, "hash": network.hash}

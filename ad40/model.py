@@ -1,13 +1,42 @@
-"""A released or freshly trained model as the emulator needs it: the frozen network and its menu."""
+"""Released or freshly trained models as the emulator needs them: the frozen networks and their menu."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40.emulator import Emulator
 from ad40.errors import InputError
-from ad40.menu import Menu, read_menu
+from ad40.files import sha256_of
+from ad40.menu import Menu, combine, read_menu
 from ad40.network import Network, read_network
+
+
+@dataclass(frozen=True, eq=False)
+class Trigger:
+    """What a board holds: one or several networks side by side, and the menu over their scores."""
+
+    networks: tuple[Network, ...]
+    menu: Menu
+
+    @cached_property
+    def emulators(self) -> tuple[Emulator, ...]:
+        return tuple(Emulator(network) for network in self.networks)
+
+    def score(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Integer scores int32 (n, models) of events int32 (n, 19, 3)."""
+        return np.stack([emulator.score(codes) for emulator in self.emulators], axis=1)
+
+    @cached_property
+    def design_id(self) -> int:
+        """32 bits that stand in every readout packet: the first of the hash of scales, menu and networks."""
+        hashes = [self.menu.spec_hash, self.menu.hash, *(network.hash for network in self.networks)]
+        return int(sha256_of(hashes)[:8], 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +47,11 @@ class Model:
     network: Network
     menu: Menu
 
+    @cached_property
+    def trigger(self) -> Trigger:
+        """The model as the only one of a board."""
+        return Trigger((self.network,), self.menu)
+
 
 def read_model(folder: str | Path) -> Model:
     """Read `network.json` and `menu.yaml` of a model folder and hold them against each other."""
@@ -25,4 +59,11 @@ def read_model(folder: str | Path) -> Model:
     if not folder.is_dir():
         raise InputError(folder, "model", "not a folder", "a model folder with network.json and menu.yaml")
     network = read_network(folder / "network.json")
-    return Model(folder, network, read_menu(folder / "menu.yaml", network))
+    return Model(folder, network, read_menu(folder / "menu.yaml", (network,)))
+
+
+def read_trigger(folders: Sequence[str | Path], menu: str | Path | None = None) -> Trigger:
+    """Models side by side. Without a `menu` of their own their menus are put one after the other."""
+    models = [read_model(folder) for folder in folders]
+    networks = tuple(model.network for model in models)
+    return Trigger(networks, combine([model.menu for model in models]) if menu is None else read_menu(menu, networks))

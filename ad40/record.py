@@ -1,9 +1,9 @@
 """The TriggerRecord file: what the trigger kept, and which trigger it was.
 
 HDF5, one row per accepted event: run, lumi (lumi section), orbit, bx, event (row in the source file), codes
-(int16, 19 x 3), hw_score, seeds_before and seeds_after (bit masks, seed 0 in bit 0), and optional columns copied
-from the source (`process`, ...). Attributes: a JSON document with the events seen, per-seed counts, and the
-hashes of spec, model and menu.
+(int16, 19 x 3), hw_score (of the first model; of others hw_score_<name>), seeds_before and seeds_after (bit masks,
+seed 0 in bit 0), and optional columns copied from the source (`process`, ...). Attributes: a JSON document with the
+events seen, per-seed counts, and the hashes of spec, models and menu.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from ad40 import __version__, hdf5, objects, spec
 from ad40.errors import HashMismatch, InputError
-from ad40.menu import Decision, Menu, seed_bits
-from ad40.network import Network
+from ad40.menu import Decision, seed_bits
+from ad40.model import Trigger
 
-ORBITS_PER_LUMI = 1 << 18
 _ATTRIBUTES = "ad40_record"
 COLUMNS: dict[str, type[np.generic]] = {
     "run": np.uint32,
@@ -66,22 +65,22 @@ class Writer:
     def __init__(
         self,
         path: str | Path,
-        network: Network,
-        menu: Menu,
+        trigger: Trigger,
         source: Mapping[str, Any],
         extra: Mapping[str, np.dtype[Any]],
     ) -> None:
-        self._path, self._network, self._menu, self._source = Path(path), network, menu, dict(source)
+        self._path, self._trigger, self._source = Path(path), trigger, dict(source)
         self._extra = dict(extra)
         self._target = hdf5.create(path)
         self._seen = self._kept = 0
-        self._before = np.zeros(len(menu.seeds), np.int64)
-        self._after = np.zeros(len(menu.seeds), np.int64)
+        self._before = np.zeros(len(trigger.menu.seeds), np.int64)
+        self._after = np.zeros(len(trigger.menu.seeds), np.int64)
 
     def __enter__(self) -> Writer:
         self._file = self._target.__enter__()
         options: dict[str, Any] = {"compression": "gzip", "shuffle": True}
-        for name, kind in (COLUMNS | self._extra).items():
+        scores = {name: np.int32 for name in score_columns(self._trigger)}
+        for name, kind in (COLUMNS | scores | self._extra).items():
             self._file.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(16384,), **options)
         shape = (objects.N_OBJECTS, objects.N_FEATURES)
         self._file.create_dataset(
@@ -97,56 +96,85 @@ class Writer:
         extra: Mapping[str, NDArray[Any]],
         run: int = 1,
     ) -> None:
-        """Add the next events of the stream: all of them are counted, the accepted ones written."""
+        """Add the next events of the stream, hw_score (n, models): all are counted, the accepted ones written."""
         rows = np.flatnonzero(decision.l1a)
-        event = self._seen + rows
-        orbit = event // spec.latency().orbit_bx
+        self.count(len(codes), decision.seeds_before.sum(axis=0), decision.seeds_after.sum(axis=0))
+        self.keep(
+            self._seen - len(codes) + rows,
+            codes[rows],
+            hw_score[rows],
+            seed_bits(decision.seeds_before[rows]),
+            seed_bits(decision.seeds_after[rows]),
+            {name: extra[name][rows] for name in self._extra},
+            run,
+        )
+
+    def count(self, seen: int, before: NDArray[np.integer], after: NDArray[np.integer]) -> None:
+        """Add slots that were seen, and the firings of each seed (seeds,) before and after prescale."""
+        self._seen += seen
+        self._before += before
+        self._after += after
+
+    def keep(
+        self,
+        slot: NDArray[np.integer],
+        codes: NDArray[np.int32],
+        hw_score: NDArray[np.int32],
+        before: NDArray[np.uint32],
+        after: NDArray[np.uint32],
+        extra: Mapping[str, NDArray[Any]],
+        run: int = 1,
+    ) -> None:
+        """Write accepted events: slot (n,) counts bunch crossings from orbit 0; before and after are bit masks."""
+        latency = spec.latency()
+        orbit = slot // latency.orbit_bx
         values: dict[str, NDArray[Any]] = {
-            "run": np.full(len(rows), run),
-            "lumi": orbit // ORBITS_PER_LUMI + 1,
+            "run": np.full(len(slot), run),
+            "lumi": (orbit >> latency.lumi_orbits_log2) + 1,
             "orbit": orbit,
-            "bx": event % spec.latency().orbit_bx,
-            "event": event,
-            "hw_score": hw_score[rows],
-            "seeds_before": seed_bits(decision.seeds_before[rows]),
-            "seeds_after": seed_bits(decision.seeds_after[rows]),
-            "codes": codes[rows],
-            **{name: extra[name][rows] for name in self._extra},
+            "bx": slot % latency.orbit_bx,
+            "event": slot,
+            **dict(zip(score_columns(self._trigger), hw_score.T, strict=True)),
+            "seeds_before": before,
+            "seeds_after": after,
+            "codes": codes,
+            **extra,
         }
         for name, value in values.items():
             data = self._file[name]
-            data.resize(self._kept + len(rows), axis=0)
+            data.resize(self._kept + len(slot), axis=0)
             data[self._kept :] = value
-        self._seen += len(codes)
-        self._kept += len(rows)
-        self._before += decision.seeds_before.sum(axis=0)
-        self._after += decision.seeds_after.sum(axis=0)
+        self._kept += len(slot)
 
     def summary(self) -> dict[str, Any]:
         """The document that goes into the file."""
         return {
             "format": "ad40 TriggerRecord",
-            "format_version": 1,
+            "format_version": 2,
             "ad40_version": __version__,
-            "spec_hash": self._network.spec_hash,
-            "model": {
-                "name": self._network.name,
-                "version": self._network.version,
-                "hash": self._network.hash,
-                "score_fraction": self._network.score_fraction,
-            },
-            "menu_hash": self._menu.hash,
+            "spec_hash": self._trigger.menu.spec_hash,
+            "models": [
+                {
+                    "name": network.name,
+                    "version": network.version,
+                    "hash": network.hash,
+                    "score_fraction": network.score_fraction,
+                }
+                for network in self._trigger.networks
+            ],
+            "menu_hash": self._trigger.menu.hash,
             "events_seen": self._seen,
             "events_kept": self._kept,
             "seeds": [
                 {
                     "name": s.name,
+                    "model": s.model,
                     "threshold": s.threshold,
-                    "prescale": s.prescale,
+                    "prescales": [float(prescale) for prescale in s.prescales],
                     "before": int(b),
                     "after": int(a),
                 }
-                for s, b, a in zip(self._menu.seeds, self._before, self._after, strict=True)
+                for s, b, a in zip(self._trigger.menu.seeds, self._before, self._after, strict=True)
             ],
             "source": self._source,
         }
@@ -159,8 +187,13 @@ class Writer:
         self._target.__exit__(kind, value, trace)
 
 
-def read(path: str | Path, network: Network | None = None, menu: Menu | None = None) -> TriggerRecord:
-    """Read a record. Refuses one of other object scales, and of another model or menu where these are given.
+def score_columns(trigger: Trigger) -> list[str]:
+    """The columns that hold the scores of each model: `hw_score` of the first, `hw_score_<name>` of the others."""
+    return ["hw_score", *(f"hw_score_{network.name}" for network in trigger.networks[1:])]
+
+
+def read(path: str | Path, trigger: Trigger | None = None) -> TriggerRecord:
+    """Read a record. Refuses one of other object scales, and of another trigger where one is given.
 
     Raises `InputError` on a file that is not a complete record, `HashMismatch` naming both hashes.
     """
@@ -184,11 +217,11 @@ def read(path: str | Path, network: Network | None = None, menu: Menu | None = N
         if len(column) != len(codes):
             raise InputError(path, f"{name}.length", len(column), f"{len(codes)}, that of codes")
     expected = [("spec_hash", attributes["spec_hash"], spec.objects().hash)]
-    if network is not None:
-        expected.append(("model.hash", attributes["model"]["hash"], network.hash))
-    if menu is not None:
-        expected.append(("menu_hash", attributes["menu_hash"], menu.hash))
-    for name, found, wanted in expected:
-        if found != wanted:
-            raise HashMismatch(path, name, found, wanted)
+    if trigger is not None:
+        found, wanted = ([m["hash"] for m in attributes["models"]], [n.hash for n in trigger.networks])
+        expected.append(("models", " ".join(found), " ".join(wanted)))
+        expected.append(("menu_hash", attributes["menu_hash"], trigger.menu.hash))
+    for name, here, there in expected:
+        if here != there:
+            raise HashMismatch(path, name, here, there)
     return TriggerRecord(path, codes, columns, attributes)

@@ -94,10 +94,9 @@ def build(this: Run) -> list[Section]:
 
 def provenance(section: Section, run: Run, trigger: Any) -> None:
     """Hashes of what was used."""
-    model = trigger["model"]
     rows = [
         ["object scales", trigger["spec_hash"]],
-        [f"model {model['name']} {model['version']}", model["hash"]],
+        *([f"model {model['name']} {model['version']}", model["hash"]] for model in trigger["models"]),
         ["menu", trigger["menu_hash"]],
         [f"events {trigger['source']['file']}", trigger["source"]["sha256"]],
     ]

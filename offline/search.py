@@ -88,7 +88,7 @@ def read_sample(args: argparse.Namespace, random: np.random.Generator) -> Sample
     provenance: dict[str, Any] = {
         "record": str(args.record),
         "source": {name: main.attributes["source"][name] for name in ("file", "sha256")},
-        "model": {name: main.attributes["model"][name] for name in ("name", "version")},
+        "models": [{name: model[name] for name in ("name", "version")} for model in main.attributes["models"]],
         "hashes": hashes(main),
         "events_seen": main.attributes["events_seen"],
         "events_kept": len(main),
@@ -114,7 +114,7 @@ def hashes(source: record.TriggerRecord) -> dict[str, str]:
     """What must be equal for two records to be searched together."""
     return {
         "object scales": source.attributes["spec_hash"],
-        "model": source.attributes["model"]["hash"],
+        "models": " ".join(model["hash"] for model in source.attributes["models"]),
         "menu": source.attributes["menu_hash"],
     }
 

@@ -10,12 +10,12 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
 
-from ad40.menu import Menu, MenuState, Seed
+from ad40.menu import Menu, MenuState, ModelRef, Seed
 
 
 def passes(factor: int, fired: list[bool]) -> list[bool]:
     """What the menu lets pass of `fired`, its counter starting at 0."""
-    state = MenuState(Menu("bench", "", "", (Seed("seed", 1, factor / 100),)))
+    state = MenuState(Menu((ModelRef("bench", ""),), "", (Seed("seed", "bench", 1, (factor / 100,)),)))
     return state.decide(np.array(fired, np.int32)).seeds_after[:, 0].tolist()
 
 

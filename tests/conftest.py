@@ -10,7 +10,7 @@ import pytest
 
 from ad40 import spec
 from ad40.fixed import Fixed
-from ad40.menu import Menu, Seed, write_menu
+from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.network import InputStage, Layer, Network, Score, write_network
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -90,7 +90,7 @@ def model_dir(network: Network, codes: np.ndarray, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("model")
     scores = Emulator(network).score(codes)
     cuts = [int(np.quantile(scores, q)) for q in (0.5, 0.9, 0.99)]
-    seeds = tuple(Seed(f"S{i}", cut, prescale) for i, (cut, prescale) in enumerate(zip(cuts, (2.5, 1, 1), strict=True)))
+    seeds = tuple(Seed(f"S{i}", "test", cut, (prescale,)) for i, (cut, prescale) in enumerate(zip(cuts, (2.5, 1, 1), strict=True)))
     write_network(folder / "network.json", network)
-    write_menu(folder / "menu.yaml", Menu("test", network.hash, network.spec_hash, seeds))
+    write_menu(folder / "menu.yaml", Menu((ModelRef("test", network.hash),), network.spec_hash, seeds))
     return folder

@@ -9,7 +9,7 @@ import numpy as np
 from ad40 import spec
 from ad40.emulator import Emulator
 from ad40.files import read_yaml, write_yaml
-from ad40.menu import Menu, Seed, write_menu
+from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.network import write_network
 from ad40.objects import encode
 from tests.conftest import random_events
@@ -59,7 +59,7 @@ def write_small_model(folder: Path, seed: int = 5) -> Path:
     cuts = thresholds(scores, policy)
     prescales = (1.0, 1.5, 2.37, 1.0, 3.0)
     seeds = tuple(
-        Seed(s.name, cut, prescales[i % 5]) for i, (s, cut) in enumerate(zip(policy.seeds, cuts, strict=True))
+        Seed(s.name, "small", cut, (prescales[i % 5],)) for i, (s, cut) in enumerate(zip(policy.seeds, cuts, strict=True))
     )
-    write_menu(folder / "menu.yaml", Menu("small", network.hash, spec.objects().hash, seeds))
+    write_menu(folder / "menu.yaml", Menu((ModelRef("small", network.hash),), spec.objects().hash, seeds))
     return folder

@@ -111,7 +111,7 @@ def rates(score: NDArray[np.int64], rows: NDArray[np.int64], sample: Background,
             {
                 "name": seed.name,
                 "threshold": seed.threshold,
-                "prescale": seed.prescale,
+                "prescales": list(seed.prescales),
                 "rate_khz": [max(total - below**0.5, 0.0), total, total + above**0.5],
                 "mix_efficiency": float(fired.mean()),
                 "weighted_efficiency": share,
@@ -160,7 +160,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate a model folder; returns the summary of `--json`, which is also written to metrics.json."""
     network: Network = read_network(args.model / "network.json")
-    menu = read_menu(args.model / "menu.yaml", network)
+    menu = read_menu(args.model / "menu.yaml", (network,))
     names = signal_names(args.sample)
     sample = load_background(args.sample, args.events)
     writable_folder(args.plots or args.model / "plots")

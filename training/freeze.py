@@ -17,7 +17,7 @@ from ad40.emulator import Emulator
 from ad40.errors import InputError
 from ad40.files import atomic_path
 from ad40.fixed import Fixed
-from ad40.menu import Menu, Seed, write_menu
+from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.network import Layer, Network, Score, write_network
 from ad40.spec import LadderSpec, ObjectsSpec
 from models.card import Card
@@ -127,8 +127,8 @@ def freeze(folder: Path, model: Any, card: Card, sample: Background) -> dict[str
     if len(np.unique(validation)) < len(policy.seeds):
         raise InputError(folder, "score", f"{len(np.unique(validation))} distinct values", "a score that spreads")
     cuts = thresholds(validation, policy)
-    seeds = tuple(Seed(s.name, cut, s.prescale) for s, cut in zip(policy.seeds, cuts, strict=True))
-    menu = Menu(card.name, network.hash, objects.hash, seeds)
+    seeds = tuple(Seed(s.name, card.name, cut, s.prescales) for s, cut in zip(policy.seeds, cuts, strict=True))
+    menu = Menu((ModelRef(card.name, network.hash),), objects.hash, seeds, policy.columns)
     rng = np.random.default_rng(card.training.seed)
     rows = np.sort(rng.permutation(sample.rows(TEST))[:GOLDEN_EVENTS])
     golden = np.concatenate([edge_events(objects, rng), sample.codes[rows].astype(np.int32)])

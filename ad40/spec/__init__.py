@@ -17,8 +17,10 @@ from ad40.spec.hardware import Lane, LatencySpec, LinksSpec, latency_spec, links
 
 FOLDER = Path(__file__).parent
 FEATURES = ("pt", "eta", "phi")
-__all__ = ["FEATURES", "FOLDER", "EtaScale", "LadderSeed", "LadderSpec", "Lane", "LatencySpec", "LinksSpec", "ObjectType",
-           "ObjectsSpec", "PhiScale", "PtScale", "event_words", "ladder", "latency", "links", "objects"]  # fmt: skip
+__all__ = [
+    "FEATURES", "FOLDER", "EtaScale", "LadderSeed", "LadderSpec", "Lane", "LatencySpec", "LinksSpec", "ObjectType",
+    "ObjectsSpec", "PhiScale", "PtScale", "event_words", "ladder", "latency", "links", "objects",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def test_an_output_below_a_file_is_refused(
 ) -> None:
     events, kept, blocked = tmp_path / "events.h5", tmp_path / "kept.h5", tmp_path / "blocked"
     write_hw_sample(events, codes)  # type: ignore[arg-type]
-    trigger(events, read_model(model_dir), kept)
+    trigger(events, read_model(model_dir).trigger, kept)
     blocked.write_text("")
     names = {"KEPT": str(kept), "EVENTS": str(events), "FOLDER": str(tmp_path)}
     arguments = [names.get(a, a) for a in arguments]

@@ -9,7 +9,7 @@ import pytest
 
 from ad40.cli import main
 from ad40.events import write_hw_sample
-from ad40.menu import Menu, Seed, write_menu
+from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.network import Network, write_network
 from ad40.objects import encode
 from offline.search import CLAIM_P
@@ -42,7 +42,7 @@ def folder(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a model that keeps everything, two records, and the sample they are from."""
     base = tmp_path_factory.mktemp("offline")
     write_network(base / "model" / "network.json", network)
-    write_menu(base / "model" / "menu.yaml", Menu("test", network.hash, network.spec_hash, (Seed("All", 0),)))
+    write_menu(base / "model" / "menu.yaml", Menu((ModelRef("test", network.hash),), network.spec_hash, (Seed("All", "test", 0),)))
     n = 6000
     parents = np.arange(n)
     parents[-300:] = parents[:300]  # copies

@@ -9,11 +9,12 @@ import pytest
 
 from ad40 import record
 from ad40.emulator import Emulator
-from ad40.errors import HashMismatch, InputError
+from ad40.errors import Ad40Error, HashMismatch, InputError
 from ad40.events import write_hw_sample
-from ad40.menu import MenuState
-from ad40.model import Model, read_model
-from ad40.trigger import trigger
+from ad40.menu import Menu, MenuState, ModelRef, Seed
+from ad40.model import Model, Trigger, read_model
+from ad40.trigger import parse_schedule, trigger
+from tests.conftest import make_network
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def kept(model_dir: Path, codes: np.ndarray, tmp_path: Path) -> record.TriggerRe
     write_hw_sample(
         tmp_path / "events.h5", codes, {"process": (np.arange(len(codes)) % 4).astype(np.uint8)}, {"seed": 1}
     )
-    trigger(tmp_path / "events.h5", read_model(model_dir), tmp_path / "kept.h5", run_number=7)
+    trigger(tmp_path / "events.h5", read_model(model_dir).trigger, tmp_path / "kept.h5", run_number=7)
     return record.read(tmp_path / "kept.h5")
 
 
@@ -44,22 +45,53 @@ def test_the_record_is_what_the_emulator_decides(
         assert (seed["before"], seed["after"]) == (decision.seeds_before[:, i].sum(), decision.seeds_after[:, i].sum())
     a = kept.attributes
     assert (a["events_seen"], a["events_kept"]) == (len(codes), len(rows))
-    assert (a["model"]["hash"], a["menu_hash"], a["spec_hash"]) == (
+    assert (a["models"][0]["hash"], a["menu_hash"], a["spec_hash"]) == (
         model.network.hash, model.menu.hash, model.network.spec_hash,
     )  # fmt: skip
     assert a["source"]["attributes"] == {"seed": 1}
 
 
+def test_models_side_by_side_and_prescale_columns(model_dir: Path, codes: np.ndarray, tmp_path: Path) -> None:
+    """Two models on one board: each with its score in the record, seeds of both in one mask."""
+    first = read_model(model_dir)
+    second = dataclasses.replace(make_network(3), name="second")
+    cut = int(np.median(Emulator(second).score(codes)))
+    menu = Menu(
+        (*first.menu.models, ModelRef("second", second.hash)), first.menu.spec_hash,
+        (*(dataclasses.replace(seed, prescales=(*seed.prescales, 0)) for seed in first.menu.seeds),
+         Seed("T0", "second", cut, (1, 4))), ("nominal", "high"),
+    )  # fmt: skip
+    board = Trigger((first.network, second), menu)
+    write_hw_sample(tmp_path / "events.h5", codes, {}, {})
+    trigger(tmp_path / "events.h5", board, tmp_path / "kept.h5", schedule=parse_schedule(["1:high"], menu))
+    kept = record.read(tmp_path / "kept.h5", board)
+    score = Emulator(second).score(codes)
+    rows = np.flatnonzero(score >= cut)[3::4]
+    assert len(rows) and np.array_equal(kept.columns["event"], rows)
+    assert np.array_equal(kept.columns["hw_score_second"], score[rows])
+    assert np.array_equal(kept.columns["hw_score"], Emulator(first.network).score(codes)[rows])
+    assert kept.seed("T0").all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [("0:high", "expected NAME or LUMI:NAME"), ("2:low", "column is low; expected one of nominal")],
+)
+def test_columns_that_are_not_there(entry: str, message: str, model_dir: Path) -> None:
+    with pytest.raises(Ad40Error, match=message):
+        parse_schedule([entry], read_model(model_dir).menu)
+
+
 def test_hashes_must_match(kept: record.TriggerRecord, model_dir: Path) -> None:
     model: Model = read_model(model_dir)
-    record.read(kept.path, model.network, model.menu)
+    record.read(kept.path, model.trigger)
     other = dataclasses.replace(model.network, version="9")
     with pytest.raises(HashMismatch) as error:
-        record.read(kept.path, network=other)
+        record.read(kept.path, dataclasses.replace(model.trigger, networks=(other,)))
     assert model.network.hash in str(error.value) and other.hash in str(error.value)
     seeds = (dataclasses.replace(model.menu.seeds[0], threshold=0), *model.menu.seeds[1:])
     with pytest.raises(HashMismatch, match="menu_hash"):
-        record.read(kept.path, menu=dataclasses.replace(model.menu, seeds=seeds))
+        record.read(kept.path, dataclasses.replace(model.trigger, menu=dataclasses.replace(model.menu, seeds=seeds)))
 
 
 def test_mistakes_are_named(kept: record.TriggerRecord, tmp_path: Path) -> None:
