@@ -35,7 +35,6 @@ module links #(
     // Synchronous, active high: not aligned, counters 0 after this edge.
     input logic rst,
     input logic [N_LANES-1:0] cfg_lane_enable,  // bit l: lane l takes part; may change at any time
-    input logic counter_rst,  // one clock: counters start again; what happens in this clock is the first to count
 
     // One word per lane and clock, lane 0 in the lowest bits.
     input logic [N_LANES*32-1:0] lane_data,
@@ -143,7 +142,7 @@ module links #(
           .BITS(COUNTER_BITS)
       ) corrupted_i (
           .clk  (clk),
-          .rst  (rst || counter_rst),
+          .rst  (rst),
           .inc  (counts && corrupted),
           .count(cnt_corrupted[l*COUNTER_BITS+:COUNTER_BITS])
       );
@@ -151,7 +150,7 @@ module links #(
           .BITS(COUNTER_BITS)
       ) late_i (
           .clk  (clk),
-          .rst  (rst || counter_rst),
+          .rst  (rst),
           .inc  (counts && late),
           .count(cnt_late[l*COUNTER_BITS+:COUNTER_BITS])
       );
@@ -159,7 +158,7 @@ module links #(
           .BITS(COUNTER_BITS)
       ) missing_i (
           .clk  (clk),
-          .rst  (rst || counter_rst),
+          .rst  (rst),
           .inc  (counts && missing),
           .count(cnt_missing[l*COUNTER_BITS+:COUNTER_BITS])
       );
@@ -170,7 +169,7 @@ module links #(
       .BITS(COUNTER_BITS)
   ) resync_i (
       .clk  (clk),
-      .rst  (rst || counter_rst),
+      .rst  (rst),
       .inc  (restart && aligned && !rst),
       .count(cnt_resync)
   );
