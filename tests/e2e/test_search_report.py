@@ -42,7 +42,10 @@ def folder(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a model that keeps everything, two records, and the sample they are from."""
     base = tmp_path_factory.mktemp("offline")
     write_network(base / "model" / "network.json", network)
-    write_menu(base / "model" / "menu.yaml", Menu((ModelRef("test", network.hash),), network.spec_hash, (Seed("All", "test", 0),)))
+    write_menu(
+        base / "model" / "menu.yaml",
+        Menu((ModelRef("test", network.hash),), network.spec_hash, (Seed("All", "test", 0),)),
+    )
     n = 6000
     parents = np.arange(n)
     parents[-300:] = parents[:300]  # copies
@@ -122,7 +125,9 @@ def test_a_record_of_another_menu_is_not_injected(
     folder: Path, network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_network(tmp_path / "network.json", network)
-    write_menu(tmp_path / "menu.yaml", Menu("test", network.hash, network.spec_hash, (Seed("All", 1),)))
+    write_menu(
+        tmp_path / "menu.yaml", Menu((ModelRef("test", network.hash),), network.spec_hash, (Seed("All", "test", 1),))
+    )
     other = tmp_path / "other.h5"
     assert (
         main(["trigger", str(folder / "sample" / "resonance.h5"), "--model", str(tmp_path), "--output", str(other)])
