@@ -22,7 +22,7 @@ VERBS = {
         "firmware",
         "model folder to hls4ml project, Verilog and resource estimates",
     ),
-    "emulate": ("ad40.emulate", "", "the integer score of every event of a file"),
+    "emulate": ("ad40.emulate", "", "the integer score of every event of a file, or the outputs for a pattern file"),
     "simulate": (
         "sim.simulate",
         "sim",
@@ -34,6 +34,7 @@ VERBS = {
         "QKeras, emulator, hls4ml, interpreter and RTL on the same events",
     ),
     "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
+    "readout": ("ad40.readout", "", "readout packets of the board to the TriggerRecord that `ad40 trigger` writes"),
     "search": ("offline.search", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
     "report": ("offline.report", "offline", "one HTML page of everything in a run folder"),
     "bench": ("firmware.bench", "firmware", "measure speeds, memory and agreement on this machine"),

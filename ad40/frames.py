@@ -169,7 +169,7 @@ def receive(pattern: Pattern, file: str = "pattern") -> Received:
         names = ", ".join(lane.name for lane in lanes)
         raise InputError(file, "links", len(pattern.links), f"{len(lanes)}: lanes {names}")
     pattern = _strobed(pattern, file)
-    starts = np.flatnonzero((pattern.start_of_orbit & pattern.valid).all(axis=1))
+    starts = np.flatnonzero((pattern.start_of_orbit & _believed(pattern)).all(axis=1))
     if not len(starts):
         raise InputError(file, "start of orbit", "at no clock in all links", "one, where all lanes are aligned")
     first = int(starts[0])
@@ -212,9 +212,15 @@ def _strobed(pattern: Pattern, file: str) -> Pattern:
 
 def _clocks_per_bx(pattern: Pattern) -> int:
     """The most frequent distance of frame starts in a lane; all clocks where no lane has two."""
-    begins = pattern.start_of_packet & pattern.valid
+    begins = pattern.start_of_packet & _believed(pattern)
     gaps = np.concatenate([np.diff(np.flatnonzero(begins[:, lane])) for lane in range(begins.shape[1])])
     return int(np.bincount(gaps).argmax()) if len(gaps) else len(pattern)
+
+
+def _believed(pattern: Pattern) -> Flags:
+    """Words whose flags count: a broken word says nothing about alignment."""
+    believed: Flags = pattern.valid & ~pattern.error
+    return believed
 
 
 def _faults(pattern: Pattern, per_bx: int) -> NDArray[np.uint8]:
@@ -224,15 +230,13 @@ def _faults(pattern: Pattern, per_bx: int) -> NDArray[np.uint8]:
     next good start of orbit. Missing: words that are not valid. The first that applies.
     """
     shape = (-1, per_bx, len(pattern.links))
-    valid, orbit, packet, error = (
-        flag.reshape(shape) for flag in (pattern.valid, pattern.start_of_orbit, pattern.start_of_packet, pattern.error)
-    )
+    flags = (pattern.valid, pattern.error, pattern.start_of_orbit, pattern.start_of_packet, _believed(pattern))
+    valid, error, orbit, packet, believed = (flag.reshape(shape) for flag in flags)
     number = np.arange(len(valid))[:, None]
     bx0 = number % spec.latency().orbit_bx == 0
-    # flags count where the word is valid
-    wrong = valid[:, 0] & (~packet[:, 0] | (orbit[:, 0] != bx0))
-    wrong |= ((packet | orbit) & valid)[:, 1:].any(axis=1)
-    aligning = valid[:, 0] & bx0 & ~wrong
+    wrong = believed[:, 0] & (~packet[:, 0] | (orbit[:, 0] != bx0))
+    wrong |= ((packet | orbit) & believed)[:, 1:].any(axis=1)
+    aligning = believed[:, 0] & bx0 & ~wrong
     last_wrong = np.maximum.accumulate(np.where(wrong, number, -1), axis=0)
     last_aligning = np.maximum.accumulate(np.where(aligning, number, -1), axis=0)
     classes = np.full(wrong.shape, GOOD, np.uint8)
