@@ -1,88 +1,145 @@
-"""`ad40 compile`: model folder -> hls4ml project, C++ emulation, Verilog, scripts, resource estimates."""
+"""`ad40 compile`: model folders -> hls4ml projects, C++ emulations, Verilog, registers, scripts, resource estimates."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ad40 import defaults, spec
 from ad40.files import file_hash, writable_folder, write_json
 from ad40.menu import write_menu
-from ad40.model import Model, read_model
+from ad40.model import Trigger, read_trigger
 from ad40.network import write_network
 from ad40.progress import Progress
+from ad40.registers import RegisterMap, register_map
+from ad40.spec import LatencySpec
 from firmware import compile_network, generate, synth
+from firmware.registers import write_registers
 from firmware.synth import yosys
 
-HELP = "compile a model folder into firmware: hls4ml project, pipelined Verilog, scripts, resource estimates"
+HELP = "compile model folders into firmware: hls4ml projects, pipelined Verilog, registers, scripts, resource estimates"
 EPILOG = """\
-example: ad40 compile models/ad40_v1 --output build/firmware --synth
+Several models stand side by side in one design and need a menu over all of their scores (--menu).
+example: ad40 compile models/ad40_v1 --output build/firmware
 Then: ad40 simulate build/firmware --events training/sample/background.h5"""
 
 MANIFEST = "firmware.json"
+FORMAT_VERSION = 2
+TOP = "ad40_top"
 RTL = Path(__file__).parent / "rtl"
-HAND_WRITTEN = ("delay", "unpack", "normalise", "threshold", "prescale", "ad40_top")
+# In order of compilation: below the networks and above them
+BELOW = ("delay", "unpack", "normalise")
+ABOVE = ("threshold", "prescale", "bx_mask", "rules", "counter", "menu", "ad40_core")
+HAND_WRITTEN = (*BELOW, *ABOVE)
 
 
-def write_sources(model: Model, folder: Path, pipeline: compile_network.Pipeline) -> list[Path]:
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What is to be compiled: networks and menu, the folder of each model, the configuration of clock and budget."""
+
+    trigger: Trigger
+    folders: tuple[Path, ...]
+    latency: LatencySpec
+
+    @property
+    def name(self) -> str:
+        return " + ".join(network.name for network in self.trigger.networks)
+
+    @property
+    def registers(self) -> RegisterMap:
+        """The registers of this design."""
+        numbers = {c.name: c.value for c in generate.constants(self.trigger, self.latency, 1)}
+        sizes = (numbers[name] for name in ("N_SEEDS", "N_MODELS", "N_LANES", "THRESHOLD_BITS"))
+        return register_map(*(int(size) for size in sizes if isinstance(size, int)))
+
+
+def read_design(folders: Sequence[Path], menu: Path | None = None, clock: str | None = None) -> Design:
+    """Read the models and their menu for a configuration of latency.yaml (None: its default). Refuses what would not
+    work, before anything is generated."""
+    trigger = read_trigger(folders, menu)
+    latency = spec.latency(clock)
+    menu_file = menu or (folders[0] / "menu.yaml" if len(folders) == 1 else "menus of " + ", ".join(map(str, folders)))
+    generate.check_design(trigger, latency, [folder / "network.json" for folder in folders], menu_file)
+    return Design(trigger, tuple(folders), latency)
+
+
+def write_sources(design: Design, folder: Path, pipelines: Sequence[compile_network.Pipeline]) -> list[Path]:
     """Write generated and hand-written SystemVerilog into `folder`/rtl; all sources in order of compilation."""
-    rtl = folder / "rtl"
+    rtl, networks = folder / "rtl", design.trigger.networks
     rtl.mkdir(parents=True, exist_ok=True)
-    objects, latency = spec.objects(), spec.latency()
-    package = generate.package(model.network, model.menu, objects, latency, pipeline.stages)
-    (rtl / "ad40_pkg.sv").write_text(package, encoding="utf-8")
-    network = generate.network_module(model.network, pipeline.inputs, pipeline.score, pipeline.stages)
-    (rtl / "network.sv").write_text(network, encoding="utf-8")
+    for stale in rtl.glob("*.sv"):  # of an earlier compilation with more networks
+        stale.unlink()
+    stages = pipelines[0].stages
+    texts = {"ad40_pkg": generate.package(design.trigger, design.latency, stages)}
+    for k, (network, pipeline) in enumerate(zip(networks, pipelines, strict=True)):
+        texts[f"network_{k}"] = generate.network_module(network, pipeline.inputs, pipeline.score, stages, k)
+    texts["algorithm"] = generate.algorithm(networks, stages)
+    for name, text in texts.items():
+        (rtl / f"{name}.sv").write_text(text, encoding="utf-8")
     for name in HAND_WRITTEN:
         shutil.copyfile(RTL / f"{name}.sv", rtl / f"{name}.sv")
-    own = [rtl / f"{name}.sv" for name in ("ad40_pkg", *HAND_WRITTEN[:-1], "network", HAND_WRITTEN[-1])]
-    return [own[0], *pipeline.sources, *own[1:]]
+    registers = [path for path in write_registers(folder, design.registers) if path.suffix == ".sv"]
+    compiled: dict[str, Path] = {}  # alkaid's library is the same beside every network: the first is taken
+    for source in (source for pipeline in pipelines for source in pipeline.sources):
+        compiled.setdefault(source.name, source)
+    generated = [rtl / f"{name}.sv" for name in texts]
+    below, above = ([rtl / f"{name}.sv" for name in names] for names in (BELOW, ABOVE))
+    return [generated[0], *below, *compiled.values(), *generated[1:], *registers, *above]
 
 
-def compile_model(model: Model, folder: Path, bar: Progress) -> dict[str, Any]:
-    """Compile into `folder` and write its manifest last; the manifest."""
-    latency = spec.latency()
+def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any]:
+    """Compile into `folder` and write its manifest last; the manifest. Three steps of `bar` for each network."""
+    trigger, latency = design.trigger, design.latency
     writable_folder(folder)
     (folder / MANIFEST).unlink(missing_ok=True)  # an interrupted compilation must not look finished
-    graph = compile_network.convert(model.folder, model.network, latency, folder / "hls")
-    bar.update(1)
-    interpreter = compile_network.trace(graph, model.network, latency)
-    pipeline = compile_network.write_verilog(interpreter.score, latency, folder / "network")
-    interpreter.save(folder / "interpreter")
-    bar.update(1)
-    sources = write_sources(model, folder, pipeline)
-    constants = generate.constants(model.network, model.menu, spec.objects(), latency, pipeline.stages)
+    models, pipelines = [], []
+    for k, (network, model_folder) in enumerate(zip(trigger.networks, design.folders, strict=True)):
+        name = network.name
+        graph = compile_network.convert(model_folder, network, latency, folder / "hls" / name)
+        bar.update(1)
+        interpreter = compile_network.trace(graph, network, latency)
+        pipelines.append(compile_network.write_verilog(interpreter.score, latency, folder / "network" / name, k))
+        interpreter.save(folder / "interpreter" / name)
+        bar.update(1)
+        library = compile_network.compile_emulation(graph, folder / "hls" / name)
+        bar.update(1)
+        write_network(folder / "networks" / f"{name}.json", network)
+        models.append(
+            {
+                "name": name,
+                "version": network.version,
+                "network_hash": network.hash,
+                "network": f"networks/{name}.json",
+                "interpreter": f"interpreter/{name}",
+                "hls": f"hls/{name}",
+                "hls_library": str(library.resolve().relative_to(folder.resolve())),
+                "pipeline": pipelines[-1].describe(),
+                "layers": compile_network.describe(graph),
+            }
+        )
+    sources = write_sources(design, folder, pipelines)
     synth.write_scripts(folder, [s.relative_to(folder) for s in sources], latency)
-    library = compile_network.compile_emulation(graph, folder / "hls")
-    bar.update(1)
-    write_network(folder / "network.json", model.network)
-    write_menu(folder / "menu.yaml", model.menu)
+    write_menu(folder / "menu.yaml", trigger.menu)
     manifest = {
-        "format_version": 1,
-        "model": model.network.name,
-        "model_version": model.network.version,
-        "network_hash": model.network.hash,
-        "menu_hash": model.menu.hash,
-        "spec_hash": spec.objects().hash,
+        "format_version": FORMAT_VERSION,
+        "models": models,
+        "menu": "menu.yaml",
+        "menu_hash": trigger.menu.hash,
+        "spec_hash": trigger.menu.spec_hash,
+        "links_hash": spec.links().hash,
+        "registers_hash": design.registers.hash,
+        "latency": latency.name,
         "latency_hash": latency.hash,
-        "top": "ad40_top",
+        "design_id": trigger.design_id,
+        "top": TOP,
         "part": latency.part,
         "clock_mhz": latency.clock_mhz,
-        "constants": asdict(constants),
-        "pipeline": {
-            "stages": pipeline.stages,
-            "stage_ns": pipeline.stage_ns,
-            "logic_ns": pipeline.logic_ns,
-            "register_bits": pipeline.register_bits,
-            "luts": pipeline.luts,
-            "tool": "alkaid (estimate)",
-        },
-        "layers": compile_network.describe(graph),
-        "hls_library": str(library.resolve().relative_to(folder.resolve())),
-        "sources": {str(s.relative_to(folder)): file_hash(s) for s in sources},
+        "constants": generate.describe(generate.constants(trigger, latency, pipelines[0].stages)),
+        "sources": {s.relative_to(folder).as_posix(): file_hash(s) for s in sources},
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
@@ -96,15 +153,25 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", type=Path, default=defaults.BACKGROUND, metavar="FILE", help=text)
 
 
-def compile_if_missing(model: Model, folder: Path) -> None:
-    """Compile into a folder that does not exist yet; one that does is left to be held against the model."""
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """MODEL_DIR [MODEL_DIR ...] by position, and --menu."""
+    text = "model folders written by `ad40 train`, side by side in one design (default: models/ad40_v1)"
+    parser.add_argument("models", type=Path, nargs="*", default=[defaults.MODEL], metavar="MODEL_DIR", help=text)
+    text = "menu over the scores of these models (default: their own menus, one after the other)"
+    parser.add_argument("--menu", type=Path, metavar="MENU.yaml", help=text)
+
+
+def compile_if_missing(design: Design, folder: Path) -> None:
+    """Compile into a folder that does not exist yet; one that does is left to be held against the models."""
     if not folder.exists():
-        with Progress(3, f"compile {model.network.name}", "steps") as bar:
-            compile_model(model, folder, bar)
+        with Progress(3 * len(design.folders), f"compile {design.name}", "steps") as bar:
+            compile_design(design, folder, bar)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults.add_model_folder(parser)
+    add_models(parser)
+    text = "configuration of ad40/spec/latency.yaml: clock of the links, part, budget (default: the one it names)"
+    parser.add_argument("--clock", metavar="NAME", help=text)
     parser.add_argument(
         "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
     )
@@ -115,42 +182,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    model = read_model(args.model)
-    latency = spec.latency()
-    with Progress(3, f"compile {model.network.name}", "steps") as bar:
-        manifest = compile_model(model, args.output, bar)
-    pipeline, total = manifest["pipeline"], manifest["constants"]["latency"]
+    design = read_design(args.models, args.menu, args.clock)
+    latency = design.latency
+    with Progress(3 * len(design.folders), f"compile {design.name}", "steps") as bar:
+        manifest = compile_design(design, args.output, bar)
+    pipelines = [model["pipeline"] for model in manifest["models"]]
+    total, stages = manifest["constants"]["latency"], pipelines[0]["stages"]
+    stage_ns = max(pipeline["stage_ns"] for pipeline in pipelines)
     estimates = [
         {
-            "lut": round(pipeline["luts"]),
-            "ff": pipeline["register_bits"],
+            "lut": round(sum(pipeline["luts"] for pipeline in pipelines)),
+            "ff": sum(pipeline["register_bits"] for pipeline in pipelines),
             "dsp": 0,
             "bram": 0,
-            "tool": "alkaid (estimate, network and score only)",
+            "tool": "alkaid (estimate, networks and scores only)",
         }
     ]
     if args.synth:
         print("yosys: synthesis of the whole top; this takes a minute or more", flush=True)
         estimates.insert(0, yosys.synthesise(args.output, list(manifest["sources"]), args.synth_timeout))
     resources = next(e for e in estimates if e["lut"] is not None)
-    print(f"{model.network.name}: {pipeline['stages']} network stages, {total} clocks = "
-          f"{total * latency.cycle_ns:.2f} ns of {latency.budget_ns:g} ns at {latency.clock_mhz:g} MHz")  # fmt: skip
-    print(f"slowest network stage {pipeline['stage_ns']:.2f} ns of {latency.cycle_ns:.2f} ns ({pipeline['tool']})")
+    print(f"{design.name}: {stages} network stages, {total} clocks = {total * latency.cycle_ns:.2f} ns "
+          f"of {latency.budget_ns:g} ns at {latency.clock_mhz:g} MHz ({latency.name})")  # fmt: skip
+    for model, pipeline in zip(manifest["models"], pipelines, strict=True):
+        print(f"  {model['name']}: slowest network stage {pipeline['stage_ns']:.2f} ns of {latency.cycle_ns:.2f} ns "
+              f"({pipeline['tool']})")  # fmt: skip
     for e in estimates:
         if e["lut"] is None:
             print(f"  {e['tool']}: {e['note']}")
         else:
             print(f"  {e['lut']:,} LUT  {e['ff']:,} FF  {e['dsp']} DSP  {e['bram']} BRAM   {e['tool']}")
     return {
-        "model": model.network.name,
+        "models": [{name: model[name] for name in ("name", "version", "pipeline", "layers")} for model in manifest["models"]],
         "resources": resources,
         "all_resources": estimates,
-        "stages": pipeline["stages"],
+        "stages": stages,
         "estimate_ns": total * latency.cycle_ns,
-        "stage_ns": pipeline["stage_ns"],
+        "stage_ns": stage_ns,
         "latency_clocks": total,
+        "latency": latency.name,
         "clock_mhz": latency.clock_mhz,
         "part": latency.part,
-        "layers": manifest["layers"],
         "firmware": str(args.output),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
 
 PROJECT = "ad40_hls"  # name of the hls4ml project and of its top function
-COMPILED = "ad40_network"  # name of the Verilog module that alkaid writes
+COMPILED = "ad40_network"  # name of the Verilog module that alkaid writes, before the number of the model
 SCORE_FILE, OUTPUTS_FILE = "score.alir.json.gz", "outputs.alir.json.gz"
 DEPTHS = (-1, 0, 1, 2)
 
@@ -134,6 +135,7 @@ def hls_config(model: Any, network: Network, latency: LatencySpec, folder: Path)
         part=latency.part,
         clock_period=round(latency.cycle_ns, 3),
         io_type="io_parallel",
+        namespace=f"model_{network.hash[:12]}",  # several models live in one process, each with weights of its own
     )
     config["KerasModel"] = model
     config["HLSConfig"] = {
@@ -318,6 +320,11 @@ class Pipeline:
     score: tuple[int, int, int]
     sources: tuple[Path, ...]
 
+    def describe(self) -> dict[str, Any]:
+        """The figures, for the manifest."""
+        names = ("stages", "stage_ns", "logic_ns", "register_bits", "luts")
+        return {name: getattr(self, name) for name in names} | {"tool": "alkaid (estimate)"}
+
 
 def place(logic: Any, stages: int) -> tuple[Any, float]:
     """Spread the operations over `stages` clocks so that the slowest stage is as short as possible.
@@ -350,11 +357,11 @@ def place(logic: Any, stages: int) -> tuple[Any, float]:
     return logic._replace(ops=rewritten), max(arrival)
 
 
-def write_verilog(logic: Any, latency: LatencySpec, folder: Path) -> Pipeline:
-    """Cut the logic into the stages that the budget leaves and write them as Verilog.
+def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0) -> Pipeline:
+    """Cut the logic into the stages that the budget leaves and write them as Verilog, top `ad40_network_<index>`.
 
-    All of the stages are used: more and shorter ones leave the place and route tools more room. Raises
-    `CheckError` when a stage is estimated longer than a clock.
+    All of the stages are used: so the networks of a design are equally deep, and more and shorter stages leave the
+    place and route tools more room. Raises `CheckError` when a stage is estimated longer than a clock.
     """
     stages = latency.network_stages_max
     placed, stage_ns = place(logic, stages)
@@ -364,19 +371,21 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path) -> Pipeline:
             f"and a clock has {latency.cycle_ns:.2f} ns; the budget of {latency.budget_ns:g} ns leaves no more stages. "
             f"All of the logic takes {logic.latency[1]:.1f} ns: use fewer or narrower layers, or prune more weights"
         )
+    name = f"{COMPILED}_{index}"
     for stale in (folder / "src").glob("*.v"):  # of an earlier compilation with more stages
         stale.unlink()
     fsm = alkaid.trace.to_pipeline(placed, n_stages=stages, reg_inp=False, reg_out=True, verbose=False)
     model = alkaid.codegen.RTLModel(
         fsm,
         folder,
-        prj_name=COMPILED,
+        prj_name=name,
         ternary_fuse=False,  # three-input adders would save LUTs and lengthen the stages
         part_name=latency.part,
         clock_period=round(latency.cycle_ns, 3),
     )
     model.write()
-    sources = sorted([*(folder / "src").glob("*.v"), *(folder / "src" / "static").glob("*.v")])
+    _name_stages(folder / "src", name)
+    sources = [*sorted((folder / "src" / "static").glob("*.v")), *sorted((folder / "src").glob("*.v"))]
     return Pipeline(
         stages=stages,
         stage_ns=stage_ns,
@@ -385,8 +394,20 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path) -> Pipeline:
         luts=float(logic.cost),
         inputs=tuple(_kif(p) for p in fsm.inp_signals[0].precisions),
         score=_kif(fsm.out_signals[0].precisions[0]),
-        sources=tuple(s for s in sources if s.stem != f"{COMPILED}_wrapper"),
+        sources=tuple(s for s in sources if s.stem != f"{name}_wrapper"),
     )
+
+
+def _name_stages(folder: Path, name: str) -> None:
+    """alkaid names the modules of the stages logic0, logic1, ... in every network: give them the network's name."""
+    stages = {path.stem for path in folder.glob("logic*.v")}
+    pattern = re.compile(r"\b(" + "|".join(sorted(stages, key=len, reverse=True)) + r")\b")
+    for path in sorted(folder.glob("*.v")):
+        text = pattern.sub(rf"{name}_\1", path.read_text(encoding="utf-8"))
+        if path.stem in stages:
+            path.unlink()
+            path = path.with_stem(f"{name}_{path.stem}")
+        path.write_text(text, encoding="utf-8")
 
 
 def _kif(precision: Any) -> tuple[int, int, int]:

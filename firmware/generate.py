@@ -1,146 +1,279 @@
-"""Specifications + network + menu -> SystemVerilog: `ad40_pkg.sv` (every constant of the design) and `network.sv`
-(the port map of the compiled network). Nothing in the hand-written sources repeats a number that stands here."""
+"""Specifications, networks and menu -> SystemVerilog: `ad40_pkg.sv` (every constant of the design), `network_<k>.sv`
+(the ports of a compiled network) and `algorithm.sv` (all networks side by side). Nothing in the hand-written sources
+repeats a number that stands here."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ad40 import objects
+from ad40 import menu as menus
+from ad40 import objects, spec
 from ad40.errors import CheckError, SpecError
-from ad40.menu import PRESCALE_BITS, PRESCALE_UNIT, Menu
+from ad40.menu import Menu
+from ad40.model import Trigger
 from ad40.network import Network
 from ad40.spec import LatencySpec, ObjectsSpec
 
 Kif = tuple[int, int, int]  # (signed, integer bits without sign, fraction bits)
 
+MAX_MODELS = 3  # score words of the output link
+WORD_BITS = 32  # of the links, the readout and the registers
+MENU_LEAD = 3  # clocks by which menu.sv wants the header of a slot before its scores
+BX_BITS, ORBIT_BITS, RULE_BITS = 12, 32, 12
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
 
 @dataclass(frozen=True)
-class Constants:
-    """The numbers of one design, as the package and the bench need them."""
+class Constant:
+    """One constant of the package: a number, or a table with entry 0 in the lowest bits. width: bits of an entry;
+    0: a plain `int`."""
 
-    words_bits: int
-    code_bits: int
-    x_bits: int
-    score_bits: int
-    score_fraction: int
-    threshold_bits: int
-    prescale_bits: int
-    n_seeds: int
-    latency: int
+    name: str
+    value: int | tuple[int, ...]
+    comment: str
+    width: int = 0
+
+    def text(self) -> str:
+        """The declaration."""
+        if isinstance(self.value, int):
+            kind = f"logic [{self.width - 1}:0]" if self.width else "int"
+            value = f"{self.width}'h{self.value:x}" if self.width else str(self.value)
+            return f"  localparam {kind} {self.name} = {value};  // {self.comment}"
+        width = self.width or 32
+        entries = ", ".join(f"{width}'h{value & ((1 << width) - 1):x}" for value in reversed(self.value))
+        head = f"localparam logic [{width * len(self.value) - 1}:0] {self.name}"
+        return f"  // {self.comment}\n  {head} = {{{entries}}};"
 
 
-def code_bits(spec: ObjectsSpec) -> int:
+def code_bits(types: ObjectsSpec) -> int:
     """Bits of a signed code that holds every field of every object."""
-    return max(max(t.pt.bits + 1, t.phi.bits + 1, t.eta.bits if t.eta else 1) for t in spec.types)
+    return max(max(t.pt.bits + 1, t.phi.bits + 1, t.eta.bits if t.eta else 1) for t in types.types)
 
 
-def constants(network: Network, menu: Menu, spec: ObjectsSpec, latency: LatencySpec, stages: int) -> Constants:
-    """The numbers of the design whose compiled network takes `stages` clocks. Refuses thresholds out of range."""
-    threshold_bits = network.score_width + 1
+def _work_bits(network: Network, bits: int) -> int:
+    """Signed width that holds every code of `bits` bits after offset and shift, and the limits of the input."""
+    x = network.input
+    # sign + the larger of code and offset + carry + room of a left shift, and never narrower than the clip limits
+    widest = max(bits, int(np.abs(x.offset).max()).bit_length() + 1)
+    return max(widest + 1 + max(0, int(-x.shift.min())), x.format.width + 2)
+
+
+def _code_ranges(types: ObjectsSpec) -> list[tuple[str, int, int] | None]:
+    """For each of the 57 inputs its name, smallest and largest code of a present object; None without a field."""
+    found: list[tuple[str, int, int] | None] = []
+    for name, kind in zip(types.slot_names, types.slots, strict=True):
+        found.append((f"{name}.pt", 1, kind.pt.max_code))
+        found.append((f"{name}.eta", -kind.eta.max_code - 1, kind.eta.max_code) if kind.eta else None)
+        found.append((f"{name}.phi", 0, (1 << kind.phi.bits) - 1))
+    return found
+
+
+def _check_network(network: Network, file: Path, types: ObjectsSpec) -> None:
+    """Refuse a network that the words on the links cannot feed, or whose score no register holds."""
+    x, bits = network.input, code_bits(types)
+    if not _NAME.fullmatch(network.name):
+        raise SpecError(file, "name", repr(network.name), "letters, digits, '_', '-' and '.': it names files")
+    if network.score_width > WORD_BITS - 1:
+        raise SpecError(file, "score", f"{network.score_width} bits wide",
+                        f"at most {WORD_BITS - 1}: a threshold has one more and must fit a register")  # fmt: skip
+    work = _work_bits(network, bits)
+    if work > WORD_BITS:
+        raise SpecError(file, "input", f"{work} bits wide after offset and shift of a code of {bits} bits",
+                        f"offsets, left shifts and a format that stay within {WORD_BITS}")  # fmt: skip
+    widest = 0
+    for i, code in enumerate(_code_ranges(types)):
+        used = bool(network.score.mask[i]) or bool(network.layers[0].weight[i].any())
+        if code is None or not used:
+            continue
+        name, low, high = code
+        shift = int(x.shift[i])
+        ends = [(v - int(x.offset[i])) >> shift if shift >= 0 else (v - int(x.offset[i])) << -shift for v in (low, high)]
+        widest = max(widest, *(end.bit_length() for end in ends))
+        clipped = [min(max(end, x.format.min_code), x.format.max_code) for end in ends]
+        if clipped[0] == clipped[1]:
+            path = f"input.offset[{i}], input.shift[{i}]"
+            raise SpecError(file, path, f"{int(x.offset[i])}, {shift}",
+                            f"values that let something of {name}, {low} to {high}, into the input, "
+                            f"{x.format.min_code} to {x.format.max_code}: it would always be {clipped[0]}")  # fmt: skip
+        if x.format.overflow == "WRAP" and tuple(clipped) != tuple(ends):
+            raise SpecError(file, "input.format.overflow", "WRAP",
+                            f"SAT: {name} is {ends[0]} to {ends[1]} after offset and shift, and inputs saturate")  # fmt: skip
+    if x.format.integer + x.format.fraction > widest:
+        raise SpecError(file, "input.format", f"{x.format.width} bits wide",
+                        f"at most {widest + x.format.signed}: no word reaches more after offset and shift")  # fmt: skip
+
+
+def check_design(trigger: Trigger, latency: LatencySpec, network_files: Sequence[Path], menu_file: Path | str) -> None:
+    """Refuse, before anything is generated, a design that would not work. network_files: where each network was
+    read, for the message. Raises `SpecError`."""
+    networks, menu, types = trigger.networks, trigger.menu, spec.objects()
+    if not 1 <= len(networks) <= MAX_MODELS:
+        raise SpecError("command line", "MODEL_DIR", f"{len(networks)} models",
+                        f"1 to {MAX_MODELS}: the output link has so many score words")  # fmt: skip
+    for i, (network, file) in enumerate(zip(networks, network_files, strict=True)):
+        for other in range(i):
+            if networks[other].name.lower() == network.name.lower():  # they name files
+                raise SpecError(file, "name", network.name, f"another name than the model of {network_files[other]}")
+        _check_network(network, file, types)
+    if not 1 <= len(menu.seeds) <= menus.MAX_SEEDS:
+        raise SpecError(menu_file, "seeds", f"{len(menu.seeds)} seeds", f"1 to {menus.MAX_SEEDS}: one bit each")
     for i, seed in enumerate(menu.seeds):
-        if not 0 <= seed.threshold < 1 << threshold_bits:
-            raise SpecError(
-                "menu", f"seeds[{i}].threshold", seed.threshold, f"0 to {(1 << threshold_bits) - 1} ({seed.name})"
-            )
-    total = stages + sum(latency.stages.values())
+        most = networks[menu.seed_models[i]].score_max + 1
+        if not 0 <= seed.threshold <= most:
+            rule = f"0 to {most}, one above the largest score of {seed.model} ({seed.name})"
+            raise SpecError(menu_file, f"seeds[{i}].threshold", seed.threshold, rule)
+    stages = latency.network_stages_max
+    path = f"configurations.{latency.name}.stages"
+    if latency.stages["normalise"] + stages < MENU_LEAD or stages < 1:
+        raise SpecError(spec.FOLDER / "latency.yaml", path,
+                        f"{sum(latency.stages.values())} of {latency.budget_cycles} clocks",
+                        f"1 or more clocks left for the network, and {MENU_LEAD} up to its score")  # fmt: skip
+    if latency.stages["decision"] != 2:
+        raise SpecError(spec.FOLDER / "latency.yaml", f"{path}.decision", latency.stages["decision"],
+                        "2, the registers of menu.sv")  # fmt: skip
+
+
+def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> list[Constant]:
+    """Every number of the design whose networks take `network_stages` clocks. Raises `CheckError` over the budget."""
+    networks, menu, types, links = trigger.networks, trigger.menu, spec.objects(), spec.links()
+    total = network_stages + sum(latency.stages.values())
     if total > latency.budget_cycles:
         raise CheckError(
             f"the design takes {total} clocks = {total * latency.cycle_ns:.1f} ns; the budget is "
             f"{latency.budget_ns:g} ns = {latency.budget_cycles} clocks at {latency.clock_mhz:g} MHz"
         )
-    return Constants(
-        words_bits=sum(t.word_bits * t.count for t in spec.types),
-        code_bits=code_bits(spec),
-        x_bits=network.input.format.width,
-        score_bits=network.score_width,
-        score_fraction=network.score_fraction,
-        threshold_bits=threshold_bits,
-        prescale_bits=PRESCALE_BITS,
-        n_seeds=len(menu.seeds),
-        latency=total,
-    )
+    bits = code_bits(types)
+    score_bits = max(network.score_width for network in networks)
+    names = ", ".join(network.name for network in networks)
+    stages = latency.stages
+    return [
+        Constant("N_MODELS", len(networks), f"networks side by side: {names}"),
+        Constant("N_SEEDS", len(menu.seeds), "seeds of the menu: " + ", ".join(s.name for s in menu.seeds)),
+        Constant("N_RULES", menus.MAX_RULES, "trigger rules; rule i (from 1): at most i accepts in a window"),
+        # objects and words
+        Constant("N_OBJECTS", objects.N_OBJECTS,
+                 "objects of an event: " + ", ".join(f"{t.count} {t.name}" for t in types.types)),  # fmt: skip
+        Constant("N_INPUTS", objects.N_INPUTS, "object * 3 + feature (pt, eta, phi)"),
+        Constant("WORDS_BITS", sum(t.word_bits * t.count for t in types.types), "all object words of an event"),
+        Constant("CODE_BITS", bits, "signed width that holds every code"),
+        *_fields(types),
+        # links
+        Constant("N_LANES", len(links.lanes), "input lanes: " + ", ".join(lane.name for lane in links.lanes)),
+        Constant("PAYLOAD_WORDS", links.payload_words, "32-bit words of each lane and BX that carry objects"),
+        Constant("EVENT_WORDS", len(links.positions), "32-bit words of an event"),
+        Constant("WORD_LANE", tuple(lane for lane, _ in links.positions), "lane of each word of an event"),
+        Constant("WORD_INDEX", tuple(word for _, word in links.positions), "payload word of each word of an event"),
+        Constant("BX_BITS", BX_BITS, "width of a bunch crossing number"),
+        Constant("ORBIT_BITS", ORBIT_BITS, "width of an orbit number"),
+        Constant("ORBIT_BX", latency.orbit_bx, "bunch crossings of an orbit"),
+        Constant("LUMI_ORBITS_LOG2", latency.lumi_orbits_log2, "orbits of a lumi section, as a power of two"),
+        # clocks
+        Constant("CLOCK_KHZ", round(latency.clock_mhz * 1000), f"kHz, configuration {latency.name}"),
+        Constant("CLOCKS_PER_BX", latency.clocks_per_bx, "clocks of a bunch crossing"),
+        Constant("NORMALISE_STAGES", stages["normalise"], "clocks, latency.yaml"),
+        Constant("NETWORK_STAGES", network_stages, "clocks of every network, chosen by the compiler"),
+        Constant("ALGORITHM_LATENCY", stages["normalise"] + network_stages, "clocks from words to scores"),
+        Constant("MENU_LEAD", MENU_LEAD, "clocks by which `menu` wants the header of a slot before its scores"),
+        Constant("DECISION_STAGES", stages["decision"], "clocks from scores to the decision"),
+        Constant("LATENCY", total, f"clocks from s_valid to m_valid: {total * latency.cycle_ns:.2f} ns"),
+        # networks, one entry each
+        Constant("X_BITS", tuple(n.input.format.width for n in networks), "width of a network input, per model"),
+        Constant("X_MIN", tuple(n.input.format.min_code for n in networks), "smallest network input, per model"),
+        Constant("X_MAX", tuple(n.input.format.max_code for n in networks), "largest network input, per model"),
+        Constant("WORK_BITS", tuple(_work_bits(n, bits) for n in networks),
+                 "signed width that holds every code after offset and shift, per model"),  # fmt: skip
+        Constant("OFFSET", tuple(int(v) for n in networks for v in n.input.offset),
+                 "subtracted from the code, per model and input"),  # fmt: skip
+        Constant("SHIFT", tuple(int(v) for n in networks for v in n.input.shift),
+                 "then shifted right; negative: left, per model and input"),  # fmt: skip
+        Constant("SCORE_BITS", score_bits, "width of an unsigned score, the widest of the models"),
+        Constant("SCORE_FRACTION", tuple(n.score_fraction for n in networks),
+                 "fraction bits of a score, per model: value = score * 2^-SCORE_FRACTION"),  # fmt: skip
+        # menu
+        Constant("THRESHOLD_BITS", score_bits + 1, "one more than the score, so that a seed can be silenced"),
+        Constant("PRESCALE_BITS", menus.PRESCALE_BITS, "width of a prescale factor x 100"),
+        Constant("PRESCALE_UNIT", menus.PRESCALE_UNIT, "a prescale factor of one"),
+        Constant("RULE_BITS", RULE_BITS, "width of the window of a trigger rule"),
+        Constant("SEED_MODEL", menu.seed_models, "model of each seed"),
+        *_defaults(menu, score_bits + 1),
+        # readout
+        Constant("L1A_LATENCY_BX", latency.readout["latency_bx"], "BX from a decision to the arrival of its accept"),
+        Constant("RING_DEPTH", latency.readout["ring"], "BX held meanwhile"),
+        Constant("DERANDOMISER_DEPTH", latency.readout["derandomiser"], "accepted events that wait for the output"),
+        # which design this is
+        Constant("SPEC_HASH", int(menu.spec_hash, 16), "SHA-256 of objects.yaml", 256),
+        Constant("MENU_HASH", int(menu.hash, 16), "SHA-256 of the menu", 256),
+        Constant("NETWORK_HASH", tuple(int(n.hash, 16) for n in networks), "SHA-256 of each network", 256),
+        Constant("DESIGN_ID", trigger.design_id, "first bits of the hash of all of these", 32),
+    ]  # fmt: skip
 
 
-def _table(name: str, values: Sequence[int], comment: str, width: int = 32) -> str:
-    """A packed constant: entry i in bits width*i and up."""
-    mask = (1 << width) - 1
-    entries = ", ".join(f"{width}'h{value & mask:x}" for value in reversed(values))
-    return f"  // {comment}\n  localparam logic [{width * len(values) - 1}:0] {name} = {{{entries}}};"
+def _fields(types: ObjectsSpec) -> list[Constant]:
+    """Where the fields of each object are on the bus of all words."""
+    slots = types.slots
+    lows = [sum(kind.word_bits for kind in slots[:i]) for i in range(len(slots))]
+    return [
+        Constant("PT_LOW", tuple(low + k.pt.low for low, k in zip(lows, slots, strict=True)), "lowest bit of pt, per object"),
+        Constant("PT_BITS", tuple(k.pt.bits for k in slots), "bits of pt, unsigned"),
+        Constant("ETA_LOW", tuple(low + (k.eta.low if k.eta else 0) for low, k in zip(lows, slots, strict=True)), "lowest bit of eta"),
+        Constant("ETA_BITS", tuple(k.eta.bits if k.eta else 0 for k in slots), "bits of eta, two's complement; 0: none"),
+        Constant("PHI_LOW", tuple(low + k.phi.low for low, k in zip(lows, slots, strict=True)), "lowest bit of phi"),
+        Constant("PHI_BITS", tuple(k.phi.bits for k in slots), "bits of phi, unsigned"),
+    ]  # fmt: skip
 
 
-def _scalar(name: str, value: int, comment: str) -> str:
-    return f"  localparam int {name} = {value};  // {comment}"
+def _bits(flags: Sequence[bool]) -> int:
+    return sum(1 << i for i, flag in enumerate(flags) if flag)
 
 
-def package(network: Network, menu: Menu, spec: ObjectsSpec, latency: LatencySpec, network_stages: int) -> str:
+def _defaults(menu: Menu, threshold_bits: int) -> list[Constant]:
+    """Settings of the menu with its first prescale column: what a reset brings."""
+    seeds, mask = menu.seeds, menu.bx_mask
+    first = [0, *(np.flatnonzero((mask[1:] != mask[:-1]).any(axis=1)) + 1).tolist()]
+    last = [*(bx - 1 for bx in first[1:]), len(mask) - 1]
+    return [
+        Constant("DEFAULT_THRESHOLD", tuple(s.threshold for s in seeds), "of the menu, per seed", threshold_bits),
+        Constant("DEFAULT_PRESCALE", tuple(s.factors[0] for s in seeds),
+                 f"of the menu, x 100, per seed; column {menu.columns[0]}", menus.PRESCALE_BITS),
+        Constant("DEFAULT_MASK", _bits([s.enabled for s in seeds]), "seeds that enter the OR", len(seeds)),
+        Constant("DEFAULT_VETO", _bits([s.veto for s in seeds]), "seeds that kill the event", len(seeds)),
+        Constant("DEFAULT_RULE_WINDOW", menu.rule_windows, "windows of the trigger rules in BX; 0: off", RULE_BITS),
+        Constant("N_BX_RUNS", len(first), "runs of BX with the same row of the BX mask"),
+        Constant("BX_RUN_FIRST", tuple(first), "first BX of each run"),
+        Constant("BX_RUN_LAST", tuple(last), "last BX of each run"),
+        Constant("BX_RUN_ROW", tuple(_bits(mask[bx].tolist()) for bx in first), "seeds that may fire in it", len(seeds)),
+    ]  # fmt: skip
+
+
+def describe(numbers: Sequence[Constant]) -> dict[str, Any]:
+    """The constants for the manifest: name in lower case -> number or list; hashes stand there by themselves."""
+    return {c.name.lower(): c.value if isinstance(c.value, int) else list(c.value) for c in numbers if c.width < 64}
+
+
+def package(trigger: Trigger, latency: LatencySpec, network_stages: int) -> str:
     """The text of `ad40_pkg.sv`."""
-    c = constants(network, menu, spec, latency, network_stages)
-    slots = spec.slots
-    lows, low = [], 0
-    for kind in slots:
-        lows.append(low)
-        low += kind.word_bits
-    x = network.input
-    shifts_left = max(0, int(-x.shift.min()))
-    # sign + the larger of code and offset + carry + room of a left shift, and never narrower than the clip limits
-    widest = max(c.code_bits, int(np.abs(x.offset).max()).bit_length() + 1)
-    work = max(widest + 1 + shifts_left, c.x_bits + 1)
+    networks = ", ".join(f"{n.name} {n.version} {n.hash[:12]}" for n in trigger.networks)
     lines = [
-        "// Generated by `ad40 compile`. Do not edit: the sources are ad40/spec/*.yaml and the model folder.",
-        f"// objects {spec.hash[:12]}, latency {latency.hash[:12]}, "
-        f"network {network.name} {network.version} {network.hash[:12]}, menu {menu.hash[:12]}",
+        "// Generated by `ad40 compile`. Do not edit: the sources are ad40/spec/*.yaml and the model folders.",
+        f"// objects {trigger.menu.spec_hash[:12]}, links {spec.links().hash[:12]}, "
+        f"latency {latency.name} {latency.hash[:12]}",
+        f"// networks {networks}, menu {trigger.menu.hash[:12]}",
         "package ad40_pkg;",
-        _scalar(
-            "N_OBJECTS",
-            objects.N_OBJECTS,
-            "objects of an event: " + ", ".join(f"{t.count} {t.name}" for t in spec.types),
-        ),
-        _scalar("N_INPUTS", objects.N_INPUTS, "object * 3 + feature (pt, eta, phi)"),
-        _scalar("WORDS_BITS", c.words_bits, "all object words of an event"),
-        _scalar("CODE_BITS", c.code_bits, "signed width that holds every code"),
-        _scalar("WORK_BITS", work, "signed width that holds every code after offset and shift"),
-        _scalar("X_BITS", c.x_bits, "width of a network input"),
-        _scalar("X_MIN", x.format.min_code, "smallest network input"),
-        _scalar("X_MAX", x.format.max_code, "largest network input"),
-        _scalar("SCORE_BITS", c.score_bits, "width of the unsigned score"),
-        _scalar("SCORE_FRACTION", c.score_fraction, "fraction bits of the score: value = m_score * 2^-SCORE_FRACTION"),
-        _scalar("THRESHOLD_BITS", c.threshold_bits, "one more than the score, so that a seed can be silenced"),
-        _scalar("PRESCALE_BITS", c.prescale_bits, "width of a prescale factor x 100"),
-        _scalar("PRESCALE_UNIT", PRESCALE_UNIT, "a prescale factor of one"),
-        _scalar("N_SEEDS", c.n_seeds, "seeds of the menu: " + ", ".join(s.name for s in menu.seeds)),
-        _scalar("NORMALISE_STAGES", latency.stages["normalise"], "clocks, latency.yaml"),
-        _scalar("NETWORK_STAGES", network_stages, "clocks, chosen by the compiler"),
-        _scalar("THRESHOLD_STAGES", latency.stages["threshold"], "clocks, latency.yaml"),
-        _scalar("DECISION_STAGES", latency.stages["decision"], "clocks, latency.yaml"),
-        _scalar("LATENCY", c.latency, f"clocks from s_valid to m_valid: {c.latency * latency.cycle_ns:.2f} ns"),
-        f"  localparam logic [31:0] SPEC_ID = 32'h{spec.hash[:8]};  // objects.yaml",
-        f"  localparam logic [31:0] NETWORK_ID = 32'h{network.hash[:8]};  // network.json",
-        _table("PT_LOW", [lo + k.pt.low for lo, k in zip(lows, slots, strict=True)], "lowest bit of pt, per object"),
-        _table("PT_BITS", [k.pt.bits for k in slots], "bits of pt, unsigned"),
-        _table(
-            "ETA_LOW",
-            [lo + (k.eta.low if k.eta else 0) for lo, k in zip(lows, slots, strict=True)],
-            "lowest bit of eta",
-        ),
-        _table("ETA_BITS", [k.eta.bits if k.eta else 0 for k in slots], "bits of eta, two's complement; 0: none"),
-        _table("PHI_LOW", [lo + k.phi.low for lo, k in zip(lows, slots, strict=True)], "lowest bit of phi"),
-        _table("PHI_BITS", [k.phi.bits for k in slots], "bits of phi, unsigned"),
-        _table("OFFSET", x.offset.tolist(), "subtracted from the code, per input"),
-        _table("SHIFT", x.shift.tolist(), "then shifted right; negative: left, per input"),
-        _table("DEFAULT_THRESHOLD", [s.threshold for s in menu.seeds], "of the menu, per seed", c.threshold_bits),
-        _table("DEFAULT_PRESCALE", [s.factor for s in menu.seeds], "of the menu, x 100, per seed", c.prescale_bits),
+        *(constant.text() for constant in constants(trigger, latency, network_stages)),
         "endpackage",
     ]
     return "\n".join(lines) + "\n"
 
 
-def network_module(
-    network: Network, inputs: Sequence[Kif], score: Kif, stages: int, compiled: str = "ad40_network"
-) -> str:
-    """The text of `network.sv`: the 57 inputs and 19 present bits on the packed ports of the compiled module.
+def network_module(network: Network, inputs: Sequence[Kif], score: Kif, stages: int, index: int = 0) -> str:
+    """The text of `network_<index>.sv`: the 57 inputs and 19 present bits on the packed ports of the compiled module
+    `ad40_network_<index>`.
 
     inputs: (signed, integer, fraction) of the 76 ports of the compiled module, width 0 where it does not read
     one. score: the same of its output.
@@ -170,7 +303,7 @@ def network_module(
     aligned = f"{{compiled_out, {zeros}'d0}}" if zeros else "compiled_out"
     return f"""// Generated by `ad40 compile`. Do not edit.
 // network {network.name} {network.version} {network.hash[:12]}
-module network (
+module network_{index} (
     input  logic                             clk,
     // network inputs, {x_bits} bits each, and which objects are there; index 0 in the lowest bits
     input  logic [{objects.N_INPUTS * x_bits - 1}:0] x,
@@ -183,11 +316,65 @@ module network (
   assign compiled_in = {{
       {ports}
   }};
-  {compiled} compiled (
+  ad40_network_{index} compiled (
       .clk      (clk),
       .model_inp(compiled_in),
       .model_out(compiled_out)
   );
   assign score = {network.score_width}'({aligned});  // the maximum fits: no bit that is cut is ever set
 endmodule
+"""
+
+
+def algorithm(networks: Sequence[Network], stages: int) -> str:
+    """The text of `algorithm.sv`: unpack once, then normalise and network of each model, all `stages` clocks deep."""
+    table = objects.N_INPUTS * 32
+    blocks = []
+    for k, network in enumerate(networks):
+        blocks.append(f"""
+  // {network.name} {network.version} {network.hash[:12]}
+  logic [{objects.N_INPUTS * network.input.format.width - 1}:0] x_{k};
+  logic [{objects.N_OBJECTS - 1}:0] present_{k};
+  logic [{network.score_width - 1}:0] score_{k};
+  normalise #(
+      .N_OBJECTS(ad40_pkg::N_OBJECTS),
+      .CODE_BITS(ad40_pkg::CODE_BITS),
+      .X_BITS   (ad40_pkg::X_BITS[{32 * k}+:32]),
+      .X_MIN    (ad40_pkg::X_MIN[{32 * k}+:32]),
+      .X_MAX    (ad40_pkg::X_MAX[{32 * k}+:32]),
+      .WORK_BITS(ad40_pkg::WORK_BITS[{32 * k}+:32]),
+      .STAGES   (ad40_pkg::NORMALISE_STAGES),
+      .OFFSET   (ad40_pkg::OFFSET[{table * k}+:{table}]),
+      .SHIFT    (ad40_pkg::SHIFT[{table * k}+:{table}])
+  ) normalise_{k}_i (
+      .clk      (clk),
+      .codes    (codes),
+      .present  (present),
+      .x        (x_{k}),
+      .present_q(present_{k})
+  );
+  network_{k} network_{k}_i (  // the compiled network and its score, {stages} clocks
+      .clk    (clk),
+      .x      (x_{k}),
+      .present(present_{k}),
+      .score  (score_{k})
+  );
+  assign scores[{k}*ad40_pkg::SCORE_BITS+:ad40_pkg::SCORE_BITS] = ad40_pkg::SCORE_BITS'(score_{k});
+""")
+    return f"""// Generated by `ad40 compile`. Do not edit.
+// Object words of an event -> the score of every model. One event per clock, ad40_pkg::ALGORITHM_LATENCY clocks.
+module algorithm (
+    input  logic                                               clk,
+    input  logic [                   ad40_pkg::WORDS_BITS-1:0] words,  // see `unpack`
+    // Unsigned, model 0 in the lowest bits; LSB of model k = 2^-SCORE_FRACTION[32*k+:32]. ALGORITHM_LATENCY clocks later.
+    output logic [ad40_pkg::N_MODELS*ad40_pkg::SCORE_BITS-1:0] scores
+);
+  logic [ad40_pkg::N_INPUTS*ad40_pkg::CODE_BITS-1:0] codes;
+  logic [ad40_pkg::N_OBJECTS-1:0] present;
+  unpack unpack_i (
+      .words  (words),
+      .codes  (codes),
+      .present(present)
+  );
+{"".join(blocks)}endmodule
 """
