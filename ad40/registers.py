@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ad40 import access
+from ad40 import access, spec
 from ad40.errors import SpecError
 from ad40.files import read_yaml, sha256_of
+from ad40.model import Trigger
 from ad40.schema import Node
 from ad40.spec import FOLDER
 
@@ -100,6 +101,12 @@ def register_map(
     """
     sizes = {"seeds": n_seeds, "models": n_models, "lanes": n_lanes, "threshold": threshold_bits}
     return _read(Path(path), tuple(sizes.items()))
+
+
+def trigger_map(trigger: Trigger) -> RegisterMap:
+    """The registers of a trigger behind the lanes of links.yaml."""
+    widest = max(network.score_width for network in trigger.networks) + 1  # so that a seed can be silenced
+    return register_map(len(trigger.menu.seeds), len(trigger.networks), len(spec.links().lanes), widest)
 
 
 def largest(path: str | Path = FOLDER / "registers.yaml") -> RegisterMap:
