@@ -105,6 +105,11 @@ def content_hash(sources: Sequence[Path], how: str) -> str:
     return digest.hexdigest()
 
 
+def _literal(value: int) -> str:
+    """A parameter on the command line of a simulator; beyond 31 bits as a sized number."""
+    return str(value) if abs(value) < 1 << 31 else f"{value.bit_length()}'h{value:x}"
+
+
 def build(
     sources: Sequence[Path],
     toplevel: str,
@@ -130,7 +135,7 @@ def build(
         flags = [*FLAGS, *(["--public-flat-rw", "-CFLAGS", "-O0"] if public else [])]
         if runtime is not None:
             runner.runtime = runtime.resolve() / hashlib.sha256(" ".join(flags).encode()).hexdigest()[:12]
-    given = dict(parameters or {})
+    given = {name: _literal(value) for name, value in (parameters or {}).items()}
     stamp = {"hash": content_hash(sources, f"{simulator} {toplevel} {flags} {sorted(given.items())}")}
     marker = folder / BUILT
     product = folder / ("sim.vvp" if simulator == "icarus" else toplevel)

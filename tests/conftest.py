@@ -11,6 +11,7 @@ import pytest
 from ad40 import spec
 from ad40.fixed import Fixed
 from ad40.menu import Menu, ModelRef, Seed, write_menu
+from ad40.model import Trigger
 from ad40.network import InputStage, Layer, Network, Score, write_network
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -94,3 +95,22 @@ def model_dir(network: Network, codes: np.ndarray, tmp_path_factory: pytest.Temp
     write_network(folder / "network.json", network)
     write_menu(folder / "menu.yaml", Menu((ModelRef("test", network.hash),), network.spec_hash, seeds))
     return folder
+
+
+@pytest.fixture(scope="session")
+def rtl_trigger(network: Network) -> Trigger:
+    """Two models of different formats and a menu with everything that a menu can have."""
+    from ad40.model import read_trigger
+    from tests.rtl import full_menu
+
+    released = read_trigger([Path(__file__).parents[1] / "models" / "ad40_v1"]).networks[0]
+    networks = (released, network)
+    return Trigger(networks, full_menu(networks))
+
+
+@pytest.fixture(scope="session")
+def rtl_sources(rtl_trigger: Trigger, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SystemVerilog of that design, without compiled networks: for benches of single blocks and for proofs."""
+    from tests.rtl import write_rtl
+
+    return write_rtl(tmp_path_factory.mktemp("rtl"), rtl_trigger)
