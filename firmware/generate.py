@@ -169,6 +169,8 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("EVENT_WORDS", len(links.positions), "32-bit words of an event"),
         Constant("WORD_LANE", tuple(lane for lane, _ in links.positions), "lane of each word of an event"),
         Constant("WORD_INDEX", tuple(word for _, word in links.positions), "payload word of each word of an event"),
+        Constant("WORD_OBJECT", tuple(i for i, kind in enumerate(types.slots) for _ in range(kind.word_bits // 32)),
+                 "object of each word of an event"),  # fmt: skip
         Constant("BX_BITS", BX_BITS, "width of a bunch crossing number"),
         Constant("ORBIT_BITS", ORBIT_BITS, "width of an orbit number"),
         Constant("ORBIT_BX", latency.orbit_bx, "bunch crossings of an orbit"),

@@ -106,6 +106,9 @@ def latency_spec(document: Node, name: str | None) -> LatencySpec:
     ring = spec.readout["ring"]
     if ring & (ring - 1) or ring <= spec.readout["latency_bx"]:
         raise readout["ring"].fault(f"a power of two above latency_bx = {spec.readout['latency_bx']}")
+    derandomiser = spec.readout["derandomiser"]
+    if derandomiser & (derandomiser - 1) or derandomiser < 2:
+        raise readout["derandomiser"].fault("a power of two, at least 2")
     return spec
 
 
