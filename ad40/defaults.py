@@ -23,7 +23,7 @@ def add_model_option(parser: argparse.ArgumentParser) -> None:
 
 def add_board_options(parser: argparse.ArgumentParser) -> None:
     """--model MODEL_DIR [MODEL_DIR ...] and --menu FILE, for verbs that emulate a board."""
-    text = "model folders side by side (default %(default)s)"
+    text = f"model folders side by side (default {MODEL})"
     parser.add_argument("--model", type=Path, nargs="+", default=[MODEL], metavar="MODEL_DIR", help=text)
     text = "menu over the scores of these models (default: their own menus, one after the other)"
     parser.add_argument("--menu", type=Path, metavar="MENU.yaml", help=text)

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from ad40 import ugt
 from ad40.columns import Column, Text, hex_digits, hex_values, write_text
 from ad40.errors import InputError
-from ad40.frames import Pattern, from_decisions, from_words, receive
+from ad40.frames import FAULTS, Pattern, from_decisions, from_words, receive
 
-__all__ = ["FORMATS", "Pattern", "format_of", "from_decisions", "from_words", "read", "receive", "to_words", "write"]
+__all__ = ["FAULTS", "FORMATS", "Pattern", "from_decisions", "from_words", "read", "read_any", "receive", "to_words",
+           "write"]  # fmt: skip
 FORMATS = ("emp", "apx", "ugt")
 FLAGS = ("valid", "start_of_packet", "start_of_orbit", "end_of_packet", "error")  # in the order of the APx sideband
 _EMP_FLAGS = ("start_of_orbit", "start_of_packet", "end_of_packet", "valid")
@@ -36,30 +37,31 @@ _HEX64 = "[0-9A-Fa-f]{16}"
 
 def read(path: str | Path) -> Pattern | ugt.Vectors:
     """Read a pattern file of any format. Raises `InputError` with the line of the first fault."""
+    return read_any(path)[1]
+
+
+def read_any(path: str | Path) -> tuple[str, Pattern | ugt.Vectors]:
+    """As `read`, with the format of the file, one of FORMATS."""
     text = Text(path)
     expected = "'ID: ...' (EMPv2), '#Sideband ON' (APx) or a BX and its words (vectors of the global trigger)"
     first = text.peek(expected)
     if first.startswith(b"ID:"):
-        return _read_emp(text)
+        return "emp", _read_emp(text)
     if first.startswith(b"#"):
-        return _read_apx(text)
+        return "apx", _read_apx(text)
     if first[:1].isdigit():
-        return ugt.parse(text)
+        return "ugt", ugt.parse(text)
     number, line = text.next(expected)
-    raise text.fault(number, "first line", line, expected)
-
-
-def format_of(patterns: Pattern | ugt.Vectors) -> str:
-    """The format in which patterns are written when nothing is asked for: "ugt" for vectors, else "emp"."""
-    return "ugt" if isinstance(patterns, ugt.Vectors) else "emp"
+    raise text.fault(number, "text", line, expected)
 
 
 def write(path: str | Path, patterns: Pattern | ugt.Vectors, form: str | None = None) -> None:
-    """Write patterns as `form` (see FORMATS), whole or not at all; gzip where the name ends in .gz.
+    """Write patterns, whole or not at all; gzip where the name ends in .gz. form: one of FORMATS; by default "ugt"
+    for vectors and "emp" for lanes.
 
     Raises `InputError` where the format cannot hold the patterns, `OutputError` where the file cannot be written.
     """
-    form = form or format_of(patterns)
+    form = form or ("ugt" if isinstance(patterns, ugt.Vectors) else "emp")
     if form not in FORMATS or (form == "ugt") != isinstance(patterns, ugt.Vectors):
         holds = "the vectors" if isinstance(patterns, ugt.Vectors) else "lanes"
         raise InputError(path, "format", form, f"one that holds {holds}, of {', '.join(FORMATS)}")

@@ -126,8 +126,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     summary = write_record(args.output, packets, counters, board)
     faulty, external = (int(packets.flagged(name).sum()) for name in ("link_error", "external"))
     print(f"{len(packets):,} of {counters.events_seen:,} events kept in {args.output}")
-    for count, text in ((lost, "accepted events lost because the buffer of the board was full"),
-                        (faulty, "events with a fault on the links"), (external, "events accepted from outside")):  # fmt: skip
+    notes = {
+        "accepted events lost because the buffer of the board was full": lost,
+        "events with a fault on the links": faulty,
+        "events accepted from outside": external,
+    }
+    for text, count in notes.items():
         if count:
             print(f"  {count:,} {text}")
     return summary | {"output": str(args.output), "lost": lost, "link_errors": faulty, "external": external}
