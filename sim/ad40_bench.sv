@@ -1,125 +1,123 @@
-// Bench of ad40_top: a playback memory in front of the device under test and a recorder behind it, as the buffers
-// behind the links of a trigger board. cocotb loads, configures, starts, waits and reads back; it can also take the
-// pins itself (`direct`). Simulation only. Every signal marked public is handled from Python.
+// Bench of ad40_core: a player in front of the device under test and a recorder behind it, one event per clock. Files
+// are streamed, so that a run may be as long as one likes, and nothing here wakes Python at a clock. cocotb resets,
+// sets the cfg_* pins, starts and waits for `done`. Simulation only; signals marked public are handled from Python.
 module ad40_bench #(
-    parameter int DEPTH = 32768  // lines of the playback memory and of the recorder
+    parameter int COUNTER_BITS = 8  // width of the counters: short, so that they wrap
 ) (
     input logic clk /*verilator public_flat_rw*/,
 
+    input logic [31:0] scenario /*verilator public_flat_rw*/,  // number in the names of its files
+    input logic [31:0] preamble /*verilator public_flat_rw*/,  // lines of the file before line 0
+    input logic        play /*verilator public_flat_rw*/,      // high: open the files and play; low: close them
+    input logic        taps /*verilator public_flat_rw*/,      // high: record what is inside the algorithm, too
+    output logic       done /*verilator public_flat_rw*/,      // all lines played and the pipeline drained
+
+    // high: reset and update by these pins, and not by the lines
+    input logic        direct /*verilator public_flat_rw*/,
+    input logic        direct_rst /*verilator public_flat_rw*/,
+    input logic        direct_update_now /*verilator public_flat_rw*/,
+
     input logic [ad40_pkg::N_SEEDS*ad40_pkg::THRESHOLD_BITS-1:0] cfg_threshold /*verilator public_flat_rw*/,
     input logic [ ad40_pkg::N_SEEDS*ad40_pkg::PRESCALE_BITS-1:0] cfg_prescale /*verilator public_flat_rw*/,
+    input logic [                         ad40_pkg::N_SEEDS-1:0] cfg_mask /*verilator public_flat_rw*/,
+    input logic [                         ad40_pkg::N_SEEDS-1:0] cfg_veto /*verilator public_flat_rw*/,
+    input logic [     ad40_pkg::N_RULES*ad40_pkg::RULE_BITS-1:0] cfg_rule_window /*verilator public_flat_rw*/,
+    input logic [                                           4:0] cfg_lumi_log2 /*verilator public_flat_rw*/,
+    input logic                                                  cfg_update_mode /*verilator public_flat_rw*/,
 
-    input logic [31:0] n_lines /*verilator public_flat_rw*/,  // lines to play, at most DEPTH
-    input logic [31:0] spacing /*verilator public_flat_rw*/,  // clocks per line: the line in the first, idle after it
-    input logic        play /*verilator public_flat_rw*/,     // high: play from line 0; low: rewind, clear recorder
-    input logic        load /*verilator public_flat_rw*/,     // rising edge: read +playback=FILE into the memory
-    input logic        dump /*verilator public_flat_rw*/,     // rising edge: write +record=FILE and +accepted=FILE
-    input logic        dump_taps /*verilator public_flat_rw*/,  // rising edge: write +codes=FILE and +inputs=FILE
-
-    // high: the pins below drive the device instead of the playback memory
-    input logic                            direct /*verilator public_flat_rw*/,
-    input logic                            direct_rst /*verilator public_flat_rw*/,
-    input logic                            direct_valid /*verilator public_flat_rw*/,
-    input logic [ad40_pkg::WORDS_BITS-1:0] direct_words /*verilator public_flat_rw*/,
-
-    output logic        done /*verilator public_flat_rw*/,        // all lines played and the pipeline drained
-    output logic [31:0] n_accepted /*verilator public_flat_rw*/,  // events that the device accepted
-    output logic [31:0] n_records /*verilator public_flat_rw*/,   // decisions that came out
-
-    output logic                            m_valid /*verilator public_flat_rw*/,
-    output logic [ad40_pkg::SCORE_BITS-1:0] m_score /*verilator public_flat_rw*/,
-    output logic [   ad40_pkg::N_SEEDS-1:0] m_seeds_before /*verilator public_flat_rw*/,
-    output logic [   ad40_pkg::N_SEEDS-1:0] m_seeds_after /*verilator public_flat_rw*/,
-    output logic                            m_l1a /*verilator public_flat_rw*/,
-    output logic [                    31:0] id_spec /*verilator public_flat_rw*/,
-    output logic [                    31:0] id_network /*verilator public_flat_rw*/
+    output logic [ad40_pkg::N_SEEDS*COUNTER_BITS-1:0] cnt_before /*verilator public_flat_rw*/,
+    output logic [ad40_pkg::N_SEEDS*COUNTER_BITS-1:0] cnt_after /*verilator public_flat_rw*/,
+    output logic [ad40_pkg::N_SEEDS*COUNTER_BITS-1:0] cnt_accepted /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_slots /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_errors /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_requests /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_l1a /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_lost_rules /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_lost_busy /*verilator public_flat_rw*/,
+    output logic [                  COUNTER_BITS-1:0] cnt_dead /*verilator public_flat_rw*/
 );
   localparam int WORDS_BITS = ad40_pkg::WORDS_BITS;
-  localparam int DRAIN = ad40_pkg::LATENCY + 4;
-  // a record: clock, score, seeds before, seeds after, accept; each in whole hexadecimal digits
-  localparam int RECORD_BITS = 32 + 32 + 32 + 32 + 4;
+  localparam int BX_BITS = ad40_pkg::BX_BITS;
+  localparam int N_SEEDS = ad40_pkg::N_SEEDS;
+  localparam int N_MODELS = ad40_pkg::N_MODELS;
+  localparam int LINE_BITS = WORDS_BITS + 32 + 16 + 16;  // see sim/vectors.py
+  localparam int DRAIN = ad40_pkg::LATENCY + 8;
 
-  // playback: {prescale_rst, rst, valid, words} of one clock, the three flags in the hexadecimal digit above words
-  logic [WORDS_BITS+3:0] playback[DEPTH];
-  logic [RECORD_BITS-1:0] record[DEPTH];
-  logic [31:0] accepted[DEPTH];
-  logic [ad40_pkg::N_INPUTS*ad40_pkg::CODE_BITS-1:0] codes[DEPTH];
-  logic [ad40_pkg::N_INPUTS*ad40_pkg::X_BITS-1:0] inputs[DEPTH];
-
-  string playback_file, record_file, accepted_file, codes_file, inputs_file;
-  initial begin
-    void'($value$plusargs("playback=%s", playback_file));
-    void'($value$plusargs("record=%s", record_file));
-    void'($value$plusargs("accepted=%s", accepted_file));
-    void'($value$plusargs("codes=%s", codes_file));
-    void'($value$plusargs("inputs=%s", inputs_file));
+  string folder;
+  int stimulus, decisions, codes, inputs;
+  initial void'($value$plusargs("folder=%s", folder));
+  always @(posedge play) begin
+    stimulus  = $fopen($sformatf("%s/run%0d.bin", folder, scenario), "rb");
+    decisions = $fopen($sformatf("%s/run%0d.hex", folder, scenario), "w");
+    codes     = $fopen($sformatf("%s/codes%0d.hex", folder, scenario), "w");
+    inputs    = $fopen($sformatf("%s/inputs%0d.hex", folder, scenario), "w");
   end
-  always @(posedge load) $readmemh(playback_file, playback, 0, n_lines - 1);
-  always @(posedge dump) begin
-    $writememh(record_file, record, 0, n_records - 1);
-    $writememh(accepted_file, accepted, 0, n_accepted - 1);
-  end
-  always @(posedge dump_taps) begin
-    $writememh(codes_file, codes, 0, n_accepted - 1);
-    $writememh(inputs_file, inputs, 0, n_accepted - 1);
+  always @(negedge play) begin
+    $fclose(stimulus);
+    $fclose(decisions);
+    $fclose(codes);
+    $fclose(inputs);
   end
 
-  // Player: the line appears on the pins after one edge and is sampled by the device at the next
-  logic [31:0] clock, line, phase, idle;
-  logic rst, prescale_rst, s_valid;
-  logic [WORDS_BITS-1:0] s_words;
-  logic p_rst, p_prescale_rst, p_valid;
-  logic [WORDS_BITS-1:0] p_words;
+  // Player: line i is on the pins while `line` is i, and the device samples it at the edge that ends that time
+  logic [LINE_BITS-1:0] pins, next_pins;
+  logic [31:0] line, idle;
+  logic playing, ended;
   always_ff @(posedge clk) begin
-    clock <= clock + 1;
-    {p_prescale_rst, p_rst, p_valid} <= '0;
+    pins <= '0;
     if (!play) begin
-      line  <= '0;
-      phase <= '0;
-      idle  <= '0;
-      done  <= 1'b0;
-    end else if (line < n_lines) begin
-      if (phase == 0) {p_prescale_rst, p_rst, p_valid, p_words} <= playback[line][WORDS_BITS+2:0];
-      phase <= phase + 1 == spacing ? '0 : phase + 1;
-      if (phase + 1 == spacing) line <= line + 1;
+      line <= -preamble - 1;
+      playing <= 1'b0;
+      ended <= 1'b0;
+      idle <= '0;
     end else begin
-      idle <= idle + 1;
-      done <= idle > DRAIN;
+      line <= line + 1;
+      playing <= 1'b1;
+      if (!ended) begin
+        if ($fread(next_pins, stimulus) == LINE_BITS / 8) pins <= next_pins;
+        else ended <= 1'b1;
+      end else idle <= idle + 1;
     end
+    done <= playing && idle > DRAIN;
   end
 
-  always_comb begin
-    rst = direct ? direct_rst : p_rst;
-    prescale_rst = !direct && p_prescale_rst;
-    s_valid = direct ? direct_valid : p_valid;
-    s_words = direct ? direct_words : p_words;
-  end
+  logic rst, s_valid, s_error, busy, update, update_now, prescale_rst, counter_rst, bx_mask_we;
+  logic p_rst, p_update_now;
+  logic [WORDS_BITS-1:0] s_words;
+  logic [31:0] s_orbit;
+  logic [15:0] wide_bx;
+  logic [BX_BITS-1:0] s_bx;
+  logic [6:0] unused;
+  assign {unused, bx_mask_we, counter_rst, prescale_rst, p_update_now, update, p_rst, busy, s_error, s_valid,
+          wide_bx, s_orbit, s_words} = pins;
+  assign s_bx = wide_bx[BX_BITS-1:0];
+  assign rst = direct ? direct_rst : p_rst;
+  assign update_now = direct ? direct_update_now : p_update_now;
 
-  ad40_top dut (.*);
+  logic m_valid, m_error, m_request, m_l1a, m_busy, lumi_start, sts_pending;
+  logic [BX_BITS-1:0] m_bx;
+  logic [31:0] m_orbit, sts_applied_orbit;
+  logic [N_MODELS*ad40_pkg::SCORE_BITS-1:0] m_scores;
+  logic [N_SEEDS-1:0] m_seeds_before, m_seeds_after;
+
+  ad40_core #(
+      .COUNTER_BITS(COUNTER_BITS)
+  ) dut (
+      .bx_mask_addr(s_bx),
+      .bx_mask_data(s_words[N_SEEDS-1:0]),
+      .*
+  );
 
   // Recorder: what a register behind the device samples at each edge
-  logic [31:0] n_inputs;
+  logic [N_MODELS*32-1:0] wide_scores;  // model 0 in the highest bits, first in the record
+  always_comb
+    for (int k = 0; k < N_MODELS; k++)
+      wide_scores[(N_MODELS-1-k)*32+:32] = 32'(m_scores[k*ad40_pkg::SCORE_BITS+:ad40_pkg::SCORE_BITS]);
   always_ff @(posedge clk) begin
-    if (!play) begin
-      n_accepted <= '0;
-      n_records  <= '0;
-      n_inputs   <= '0;
-    end else begin
-      if (s_valid && !rst) begin
-        accepted[n_accepted[$clog2(DEPTH)-1:0]] <= clock;
-        codes[n_accepted[$clog2(DEPTH)-1:0]] <= dut.codes;
-        n_accepted <= n_accepted + 1;
-      end
-      if (dut.valid[ad40_pkg::NORMALISE_STAGES-1]) begin
-        inputs[n_inputs[$clog2(DEPTH)-1:0]] <= dut.x;
-        n_inputs <= n_inputs + 1;
-      end
-      if (m_valid) begin
-        record[n_records[$clog2(DEPTH)-1:0]] <= {
-          clock, 32'(m_score), 32'(m_seeds_before), 32'(m_seeds_after), 3'b0, m_l1a
-        };
-        n_records <= n_records + 1;
-      end
-    end
+    if (playing && m_valid)
+      $fwrite(decisions, "%h\n", {line, m_orbit, 16'(m_bx), 12'b0, m_busy, m_error, m_request, m_l1a,
+              32'(m_seeds_before), 32'(m_seeds_after), wide_scores});
+    if (playing && taps && s_valid) $fwrite(codes, "%h\n", dut.algorithm_i.codes);
+    if (playing && taps && dut.valid[ad40_pkg::NORMALISE_STAGES]) $fwrite(inputs, "%h\n", dut.algorithm_i.x_0);
   end
 endmodule

@@ -58,23 +58,28 @@ class Received:
 
 
 def _classes(valid: Bools, soo: Bools, sof: Bools, error: Bools, bx: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Class of each frame of one lane between two alignments; flags (frames, clocks per BX), bx (frames,)."""
+    """Class of each frame of one lane between two alignments; flags (frames, clocks per BX), bx (frames,).
+
+    Marks count in words that are valid and without error. A lane is in step from a start of orbit at the right word
+    on, until a mark is missing or stands at a wrong word.
+    """
+    believed = valid & ~error
     first = bx == 0
-    present = valid[:, 0]
-    wrong = ((sof | soo) & valid)[:, 1:].any(axis=1)
-    wrong |= present & (~sof[:, 0] | (soo[:, 0] != first))
-    starts = np.flatnonzero(present & sof[:, 0] & soo[:, 0] & first & ~wrong)
-    unaligned = np.zeros(len(bx), np.bool_)
+    wrong_0 = believed[:, 0] & (~sof[:, 0] | (soo[:, 0] != first))
+    wrong = wrong_0 | ((sof | soo) & believed)[:, 1:].any(axis=1)
+    starts = np.flatnonzero(first & believed[:, 0] & ~wrong)
+    in_step = np.zeros(len(bx), np.bool_)
+    in_step[starts[0] if len(starts) else len(bx) :] = True
     frame = 0
     for fault in np.flatnonzero(wrong):
         if fault < frame:
             continue
         after = int(np.searchsorted(starts, fault, side="right"))
         frame = int(starts[after]) if after < len(starts) else len(bx)
-        unaligned[fault + 1 : frame] = True
+        in_step[fault:frame] = False
     classes = np.full(len(bx), GOOD, np.uint8)
     classes[~valid.all(axis=1)] = MISSING
-    classes[wrong | unaligned] = LATE
+    classes[~in_step] = LATE
     classes[error.any(axis=1)] = CORRUPTED
     return classes
 
@@ -86,7 +91,8 @@ def receive(lines: Lines, enable: Sequence[bool], clocks_per_bx: int, orbit_bx: 
     frame that it cuts is not delivered, and the orbit number goes on by one.
     """
     enabled = np.flatnonzero(enable)
-    starts = np.flatnonzero((lines.soo & lines.valid)[:, enabled].all(axis=1)) if len(enabled) else []
+    believed = lines.valid & ~lines.error
+    starts = np.flatnonzero((lines.soo & believed)[:, enabled].all(axis=1)) if len(enabled) else []
     orbit_clocks = clocks_per_bx * orbit_bx
     cuts: list[tuple[int, int]] = []  # (clock, orbit number) of each alignment
     for start in (int(s) for s in starts):

@@ -160,7 +160,7 @@ def build(
                 )
                 if simulator == "verilator":
                     runner.keep_runtime()
-        except (subprocess.CalledProcessError, SystemExit) as error:
+        except (subprocess.CalledProcessError, RuntimeError, SystemExit) as error:
             tail = (folder / "build.log").read_text(errors="replace").splitlines()[-15:]
             raise CheckError(f"{simulator} could not build the bench:\n" + "\n".join(tail)) from error
     if not current:
@@ -193,7 +193,7 @@ def run(
                 extra_env=dict(environment or {}),
                 log_file=log,
             )
-        except (subprocess.CalledProcessError, SystemExit) as error:
+        except (subprocess.CalledProcessError, RuntimeError, SystemExit) as error:
             tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
             raise CheckError("the simulation did not run:\n" + "\n".join(tail)) from error
     return cocotb_runner.get_results(results)

@@ -1,115 +1,215 @@
-"""Stimulus: playback lines, directed edge vectors, and what the emulator expects to come out."""
+"""Stimulus of the core, one event per clock: directed edge vectors, runs of events with settings and strobes, and
+what the emulator expects to come out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects, spec
+from ad40 import links, objects, spec
 from ad40.emulator import Emulator
-from ad40.menu import Menu, MenuState, seed_bits
+from ad40.errors import CheckError
+from ad40.menu import Menu, MenuState, Rule
+from ad40.model import Trigger
+from sim.reference import Bools, Decided, Live, decide, scores_of
 
-_HEX = np.array([list(f"{value:02x}".encode()) for value in range(256)], np.uint8)
-VALID, RESET, PRESCALE_RESET = 1, 2, 4  # flags of a playback line
+STROBES = ("rst", "update", "update_now", "prescale_rst", "counter_rst")
+FLAGS = ("valid", "error", "busy", *STROBES, "bx_mask_we")  # bits of a line of the playback file
+# Clocks from a strobe on the pins to the first decision that follows it, see menu.sv: a header lies 5 clocks before
+# its decision, update_now also reaches the header one clock before it; a decision sees busy one clock before
+HEADER, UPDATE_NOW, BUSY = 5, 4, 1
+
+
+def live_of(menu: Menu, column: int = 0) -> Live:
+    """The values of a menu with a prescale column in force."""
+    return Live(
+        thresholds=np.array([seed.threshold for seed in menu.seeds], np.int64),
+        factors=np.array([seed.factors[column] for seed in menu.seeds], np.int64),
+        mask=np.array([seed.enabled for seed in menu.seeds]),
+        veto=np.array([seed.veto for seed in menu.seeds]),
+        windows=menu.rule_windows,
+        bx_mask=menu.bx_mask,
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class Stimulus:
-    """Playback lines: words uint64 (n, 19) and flags uint8 (n,) (VALID, RESET, PRESCALE_RESET). A line takes
-    `spacing` clocks; resets are used with spacing 1 only."""
+class Run:
+    """Lines of the player of the core, one per clock.
+
+    words uint64 (n, 19); bx, orbit (n,) of the event; flags: those of `FLAGS` in use, bool (n,). menu: in force at
+    the start, and its BX mask throughout; shadow: on the ports while the lines play, so that `update` takes it over.
+    """
 
     name: str
     words: NDArray[np.uint64]
-    flags: NDArray[np.uint8]
+    bx: NDArray[np.int64]
+    orbit: NDArray[np.int64]
+    flags: dict[str, Bools]
     menu: Menu
-    spacing: int = 1
+    shadow: Menu | None = None
+    columns: tuple[int, int] = (0, 0)  # of menu and shadow
+    lumi_log2: int = 18
+    update_mode: int = 0
 
-    @property
-    def has_resets(self) -> bool:
-        return bool((self.flags & (RESET | PRESCALE_RESET)).any())
+    def flag(self, name: str) -> Bools:
+        return self.flags.get(name, np.zeros(len(self.words), np.bool_))
+
+    def lines_with(self, name: str) -> NDArray[np.int64]:
+        return np.flatnonzero(self.flag(name))
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """Decisions in the order in which they must come out. line (m,): playback line of each. rejected: events that a
-    reset must drop."""
+    """Decisions in the order in which they must come out. line (m,): at which the last word of each was on the pins;
+    live: (first slot, values in force); rejected: events that a reset must drop."""
 
     line: NDArray[np.int64]
-    score: NDArray[np.int64]
-    before: NDArray[np.uint32]
-    after: NDArray[np.uint32]
-    l1a: NDArray[np.bool_]
-    rejected: int
+    bx: NDArray[np.int64]
+    orbit: NDArray[np.int64]
+    scores: NDArray[np.int32]
+    bad: Bools
+    busy: Bools
+    decided: Decided
+    live: list[tuple[int, Live]]
+    rejected: int = 0
+
+    def mask(self) -> Bools:
+        """The mask in force in each slot, bool (m, S)."""
+        starts = np.array([start for start, _ in self.live])
+        number = np.searchsorted(starts, np.arange(len(self.line)), side="right") - 1
+        return np.stack([live.mask for _, live in self.live])[number]
 
 
-def steady(name: str, words: NDArray[np.uint64], menu: Menu, spacing: int = 1) -> Stimulus:
-    """One event per line, without gap or reset."""
-    return Stimulus(name, words, np.full(len(words), VALID, np.uint8), menu, spacing)
+def steady(
+    name: str, words: NDArray[np.uint64], menu: Menu, first_bx: int = 0, first_orbit: int = 0, **more: object
+) -> Run:
+    """One event per line, without gap or reset; BX count on from `first_bx` of orbit `first_orbit`."""
+    orbit_bx = spec.latency().orbit_bx
+    slot = first_orbit * orbit_bx + first_bx + np.arange(len(words), dtype=np.int64)
+    flags = {"valid": np.ones(len(words), np.bool_)}
+    return Run(name, words, slot % orbit_bx, slot // orbit_bx, flags, menu, **more)  # type: ignore[arg-type]
 
 
-def expect(stimulus: Stimulus, emulator: Emulator, latency: int, decision_stages: int) -> Expected:
+def live_values(run: Run, line: NDArray[np.int64], bx: NDArray[np.int64], orbit: NDArray[np.int64], latency: int,
+                first: int, initial: Live) -> tuple[list[tuple[int, Live]], list[int]]:  # fmt: skip
+    """(first slot, values) of slots that go in at `line` after a reset at line `first`, and the slots before which
+    prescale counters restart."""
+    out = line + latency
+    shadow = live_of(run.shadow or run.menu, run.columns[1])
+    due = (orbit & ((1 << run.lumi_log2) - 1)) == 0 if run.update_mode == 0 else np.ones(len(line), np.bool_)
+    live, restarts = [(0, initial)], []
+    changes: list[tuple[int, str]] = []
+    at_once = run.lines_with("update_now")
+    for strobe, slots in (("update", (bx == 0) & due), ("prescale_rst", bx == 0), ("update_now", bx >= 0)):
+        lead = UPDATE_NOW if strobe == "update_now" else HEADER
+        for at in run.lines_with(strobe).tolist():
+            found = np.flatnonzero(slots & (out >= at + lead))
+            if at <= first or not len(found):
+                continue
+            # what waits is done with when everything is taken over at once
+            overtaken = (at < at_once) & (at_once < out[found[0]] - UPDATE_NOW)
+            if strobe != "update" or not overtaken.any():
+                changes.append((int(found[0]), strobe))
+    for slot, strobe in sorted(changes):
+        restarts.append(slot)
+        if strobe != "prescale_rst" and live[-1][0] < slot:
+            live.append((slot, shadow))
+        elif strobe != "prescale_rst":
+            live[-1] = (slot, shadow)
+    return live, restarts
+
+
+def expect(run: Run, trigger: Trigger, latency: int) -> Expected:
     """The emulator's decisions, and the events that resets take from it.
 
-    Times are edges of the clock: an event sampled at edge c is decided at edge c + latency - decision_stages and
-    leaves at edge c + latency; a reset at an edge in between drops it. Prescale counters start at 0 after either
-    kind of reset.
+    Times are edges of the clock: an event sampled at edge c leaves at edge c + latency; a reset at an edge before
+    that drops it, and brings the settings of the trigger's own menu back.
     """
-    flags = stimulus.flags
-    accepted = np.flatnonzero((flags & VALID != 0) & (flags & RESET == 0))
-    resets = np.flatnonzero(flags & RESET)
-    if len(resets):
-        after = np.searchsorted(resets, accepted, side="right")
-        next_reset = np.append(resets, np.iinfo(np.int64).max)[after]
-        alive = accepted[next_reset > accepted + latency - 1]
-    else:
-        alive = accepted
-    codes = objects.unpack(stimulus.words[alive])
-    score = emulator.score(codes)
-    # decisions up to and including the edge of a reset still see the old counters
-    starts = np.flatnonzero(flags & (RESET | PRESCALE_RESET))
-    run = np.searchsorted(starts, alive + latency - decision_stages, side="left")
-    before, passed, l1a = [], [], []
-    for number in np.unique(run):
-        decision = MenuState(stimulus.menu).decide(score[run == number])
-        before.append(seed_bits(decision.seeds_before))
-        passed.append(seed_bits(decision.seeds_after))
-        l1a.append(decision.l1a)
-    none = np.zeros(0, np.uint32)
-    return Expected(
-        alive,
-        score.astype(np.int64),
-        np.concatenate([none, *before]),
-        np.concatenate([none, *passed]),
-        np.concatenate([np.zeros(0, bool), *l1a]),
-        len(accepted) - len(alive),
-    )
+    valid, resets = run.flag("valid"), run.lines_with("rst")
+    accepted = np.flatnonzero(valid & ~run.flag("rst"))
+    after = np.searchsorted(resets, accepted, side="right")
+    next_reset = np.append(resets, np.iinfo(np.int64).max)[after]
+    alive = accepted[next_reset > accepted + latency - 1]
+    group = np.searchsorted(resets, alive, side="right")
+    scores = scores_of(trigger, run.words[alive])
+    bad, bx, orbit = run.flag("error")[alive], run.bx[alive], run.orbit[alive]
+    busy_pin = np.append(run.flag("busy"), np.zeros(latency + 8, np.bool_))
+    busy = busy_pin[alive + latency - BUSY]
+    parts: list[Decided] = []
+    live: list[tuple[int, Live]] = []
+    for number in np.unique(group):
+        rows = np.flatnonzero(group == number)
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        begin = int(resets[number - 1]) if number else -1
+        initial = live_of(run.menu, run.columns[0]) if number == 0 else live_of(trigger.menu)
+        initial = replace(initial, bx_mask=run.menu.bx_mask)  # a memory: neither shadowed nor reset
+        now, restarts = live_values(run, alive[part], bx[part], orbit[part], latency, begin, initial)
+        now = [(start, replace(values, bx_mask=run.menu.bx_mask)) for start, values in now]
+        parts.append(
+            decide(scores[part], trigger.menu.seed_models, bx[part], bad[part], busy[part], now, restarts)
+        )
+        live += [(start + part.start, values) for start, values in now]
+    decided = Decided(*(np.concatenate([getattr(p, name) for p in parts]) for name in Decided.__dataclass_fields__))
+    expected = Expected(alive, bx, orbit, scores, bad, busy, decided, live, len(accepted) - len(alive))
+    if not any(run.flag(name).any() for name in STROBES) and alive[0] == 0 and bx[0] == 0 and orbit[0] == 0:
+        check_emulator(run.name, run.menu, {0: run.columns[0]}, expected)
+    return expected
 
 
-def write_playback(path: Path, stimulus: Stimulus, start: int, stop: int) -> None:
-    """Write lines [start, stop) for $readmemh: the flags in the first hexadecimal digit, then all words."""
-    words = stimulus.words[start:stop]
-    parts = [
-        words[:, i].astype("<u8").view(np.uint8).reshape(len(words), 8)[:, : kind.word_bits // 8]
-        for i, kind in enumerate(spec.objects().slots)
-    ]
-    data = np.concatenate(parts, axis=1)[:, ::-1]  # object 0 in the lowest bits: last in the text
-    text = np.empty((len(words), 2 * data.shape[1] + 2), np.uint8)
-    text[:, 0] = ord("0") + stimulus.flags[start:stop]
-    text[:, 1:-1] = _HEX[data].reshape(len(words), -1)
-    text[:, -1] = ord("\n")
-    path.write_bytes(text.tobytes())
+def check_emulator(name: str, menu: Menu, columns: Mapping[int, int], expected: Expected) -> None:
+    """Hold the emulator's menu against the slot-by-slot reference. columns: first slot -> prescale column.
+
+    Raises `CheckError` with the first slot that differs: then there is no expectation to hold the device against.
+    """
+    state = MenuState(menu, columns[0])
+    starts = [*sorted(columns), len(expected.line)]
+    for start, stop in zip(starts, starts[1:], strict=False):
+        if start:
+            state.switch(columns[start])
+        part = slice(start, stop)
+        found = state.decide(expected.scores[part], expected.bad[part], expected.busy[part])
+        for field_name, mine in (("seeds_before", "before"), ("seeds_after", "after"), ("request", "request"), ("l1a", "l1a")):
+            wrong = getattr(found, field_name) != getattr(expected.decided, mine)[part]
+            wrong = wrong.any(axis=1) if wrong.ndim > 1 else wrong
+            if wrong.any():
+                slot = start + int(np.flatnonzero(wrong)[0])
+                raise CheckError(f"{name}: emulator != reference of the bench in {field_name}: {int(wrong.sum())} slots; "
+                                 f"first at slot {slot}")  # fmt: skip
 
 
-def noise_bits(words: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[np.uint64]:
-    """The same words with random bits outside pt, eta and phi, as quality and isolation are in the real ones."""
-    used = objects.pack(np.full((1, objects.N_OBJECTS, objects.N_FEATURES), -1, np.int32))
-    bits = np.array([kind.word_bits for kind in spec.objects().slots], np.uint64)
-    inside = np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64) - bits)
-    noise = rng.integers(0, 1 << 64, words.shape, dtype=np.uint64)
-    return words | (noise & ~used & inside)
+LINE_BITS = 32 * links.EVENT_WORDS + 32 + 16 + 16  # words, orbit, bx, flags
+
+
+def write_run(path: Path, run: Run) -> None:
+    """The playback file of the bench: the BX mask, one row per clock, then the lines. For each clock {flags 16, bx
+    16, orbit 32, words}, object 0 in the lowest bits, most significant byte first."""
+    mask = run.menu.bx_mask
+    rows = np.zeros((len(mask), links.EVENT_WORDS), np.uint32)
+    rows[:, 0] = (mask * (1 << np.arange(mask.shape[1], dtype=np.int64))).sum(axis=1)
+    with path.open("wb") as file:
+        file.write(_lines(rows, np.arange(len(mask)), np.zeros(len(mask)), {"bx_mask_we": np.ones(len(mask), bool)}))
+        for start in range(0, len(run.words), 1 << 15):
+            part = slice(start, start + (1 << 15))
+            flags = {name: flag[part] for name, flag in run.flags.items()}
+            file.write(_lines(links.event_words(run.words[part]), run.bx[part], run.orbit[part], flags))
+
+
+def preamble(run: Run) -> int:
+    """Lines in the file before line 0 of the run."""
+    return len(run.menu.bx_mask)
+
+
+def _lines(words: NDArray[np.uint32], bx: NDArray, orbit: NDArray, flags: Mapping[str, Bools]) -> bytes:  # type: ignore[type-arg]
+    bits = np.zeros(len(words), np.uint32)
+    for name, flag in flags.items():
+        bits |= flag.astype(np.uint32) << np.uint32(FLAGS.index(name))
+    tail = (bits << np.uint32(16)) | np.asarray(bx).astype(np.uint32)
+    line = np.concatenate([words, np.asarray(orbit).astype(np.uint32)[:, None], tail[:, None]], axis=1)
+    return line[:, ::-1].astype(">u4").tobytes()
 
 
 def edge_codes(emulator: Emulator) -> NDArray[np.int32]:
@@ -148,36 +248,115 @@ def edge_codes(emulator: Emulator) -> NDArray[np.int32]:
     return np.stack(events).astype(np.int32)
 
 
-def bursts(words: NDArray[np.uint64], menu: Menu, latency: int, rng: np.random.Generator) -> Stimulus:
-    """Random gaps, and resets in the middle of the stream: of one clock and of many, some with valid held high, and
-    resets of the prescale counters alone."""
-    n = 2 * len(words)
-    flags = np.where(rng.random(n) < 0.6, VALID, 0).astype(np.uint8)
-    flags[: 4 * latency] = VALID  # back to back first
-    for start in rng.integers(2 * latency, n - latency, 12):
-        flags[start : start + rng.integers(1, 2 * latency)] |= RESET
-    flags[rng.integers(2 * latency, n - latency, 12)] |= PRESCALE_RESET
-    return Stimulus("gaps and resets", words[np.arange(n) % len(words)], flags, menu)
+def picks_of(scores: NDArray[np.int32], menu: Menu) -> list[int]:
+    """For each seed the score of an event, spread over the events of its model."""
+    picks = []
+    for i, model in enumerate(menu.seed_models):
+        positive = np.unique(scores[scores[:, model] > 0, model])
+        picks.append(int(positive[np.linspace(0, len(positive) - 1, len(menu.seeds)).astype(int)[i]]))
+    return picks
 
 
-def threshold_runs(words: NDArray[np.uint64], emulator: Emulator, menu: Menu) -> list[Stimulus]:
-    """For each seed a threshold one below, at and one above the score of one event; prescales of one. Then a run
-    with mixed fractional prescales, a silenced seed and one that is switched off."""
-    score = emulator.score(objects.unpack(words))
-    positive = np.unique(score[score > 0])
-    picks = positive[np.linspace(0, len(positive) - 1, len(menu.seeds)).astype(int)]
-    runs = []
-    for name, delta in (("threshold - 1", -1), ("threshold", 0), ("threshold + 1", 1)):
-        seeds = tuple(
-            replace(seed, threshold=int(pick) + delta, prescale=1.0)
-            for seed, pick in zip(menu.seeds, picks, strict=True)
-        )
-        runs.append(steady(name, words, replace(menu, seeds=seeds)))
-    factors = (1.01, 2.37, 7.0, 1.5, 3.99)
-    seeds = tuple(
-        replace(seed, threshold=int(picks[0]), prescale=factors[i % len(factors)]) for i, seed in enumerate(menu.seeds)
+def with_thresholds(menu: Menu, thresholds: Sequence[int], prescales: Sequence[float] | None = None) -> Menu:
+    """The menu with other thresholds, and the same prescale in all columns (1 if not given)."""
+    factors = prescales or [1.0] * len(menu.seeds)
+    return replace(
+        menu,
+        seeds=tuple(
+            replace(seed, threshold=int(t), prescales=(float(p),) * len(menu.columns))
+            for seed, t, p in zip(menu.seeds, thresholds, factors, strict=True)
+        ),
     )
-    silent = replace(seeds[-1], threshold=emulator.network.score_max + 1)
-    off = replace(seeds[-2], prescale=0.0) if len(seeds) > 1 else seeds[-1]
-    runs.append(steady("prescales", words, replace(menu, seeds=(*seeds[:-2], off, silent)[-len(seeds) :])))
+
+
+def busier(menu: Menu, masked: Sequence[int], veto: int) -> Menu:
+    """The menu with some seeds masked out, one a veto, each barred from some BX, and all four rules."""
+    seeds = []
+    for i, seed in enumerate(menu.seeds):
+        first = 100 * i + 10
+        ranges = ((0, first), (first + 50, spec.latency().orbit_bx - 1))
+        seeds.append(replace(seed, enabled=i not in masked, veto=i == veto, bx=ranges))
+    return replace(menu, seeds=tuple(seeds), rules=(Rule(1, 3), Rule(2, 11), Rule(3, 25), Rule(4, 60)))
+
+
+@dataclass
+class Draw:
+    """Random choices of one run."""
+
+    rng: np.random.Generator
+    share: float = 0.02
+
+    def some(self, n: int, share: float | None = None) -> Bools:
+        flags: Bools = self.rng.random(n) < (self.share if share is None else share)
+        return flags
+
+
+def core_runs(words: NDArray[np.uint64], edges: NDArray[np.uint64], trigger: Trigger, latency: int,
+              rng: np.random.Generator) -> list[Run]:  # fmt: skip
+    """Every run of the core on event words (n, 19) and edge vectors (m, 19), the events back to back last."""
+    menu, orbit_bx, draw = trigger.menu, spec.latency().orbit_bx, Draw(rng)
+    some = words[: min(len(words), 1500)]
+    picks = picks_of(scores_of(trigger, some), menu)
+    level = {delta: with_thresholds(menu, [p + delta for p in picks]) for delta in (-1, 0, 1)}
+    twice = np.concatenate([some, some])
+    boundary = orbit_bx - len(some)  # BX of the first event, so that the second half begins with BX 0
+    runs = [steady("edges", edges, menu)]
+    for name, before, after, orbit, mode in (
+        ("thresholds -1, then 0", -1, 0, 4, 1),  # orbit 5 is no start of a lumi section
+        ("thresholds 0, then +1", 0, 1, 7, 0),
+    ):
+        run = steady(name, twice, level[before], boundary, orbit, shadow=level[after], lumi_log2=2, update_mode=mode)
+        at = len(some) - 1 if mode else 7
+        run.flags["update"] = np.arange(len(twice)) == at  # the latest request that BX 0 still sees, and an early one
+        runs.append(run)
+    # the request comes with the header of BX 0 (the last clock for it), and one clock later: a whole section too late
+    for shift in (0, 1):
+        run = steady(f"update {shift} clocks after the header of BX 0", twice[: 2 * latency + 60], level[0], orbit_bx - latency - 30,
+                     3, shadow=level[1], lumi_log2=0)  # fmt: skip
+        run.flags["update"] = np.arange(len(run.words)) == latency + 30 + latency - HEADER + shift
+        runs.append(run)
+    factors = (1.01, 2.37, 7.0, 1.5, 3.99)
+    mixed = with_thresholds(menu, [picks[0]] * len(picks), [factors[i % 5] for i in range(len(picks))])
+    silent = [*mixed.seeds[:-1], replace(mixed.seeds[-1], threshold=max(n.score_max for n in trigger.networks) + 1)]
+    off = [replace(seed, prescales=(0.0,) * len(menu.columns)) for seed in mixed.seeds]
+    run = steady("prescales", twice, mixed, boundary, 0, shadow=replace(menu, seeds=tuple(silent)), lumi_log2=0)
+    run.flags["update"] = np.arange(len(twice)) == 5
+    runs.append(run)
+    run = steady("prescales off and on", twice, replace(menu, seeds=tuple(off)), boundary, 1, shadow=mixed, lumi_log2=1)
+    run.flags.update({"update": np.arange(len(twice)) == 9, "prescale_rst": np.arange(len(twice)) == 70})
+    runs.append(run)
+    low = with_thresholds(menu, [max(1, p // 2) for p in picks], [factors[i % 5] for i in range(len(picks))])
+    # each seed is masked once and the veto once; half of the seeds or more stay in the OR
+    n_seeds = len(picks)
+    for half in (range(0, n_seeds, 2), range(1, n_seeds, 2)):
+        run = steady("masks, rules, busy", np.resize(words, (max(4000, orbit_bx + 500), 19)), busier(low, half, -1))
+        busy = np.repeat(draw.some(len(run.words) // 5 + 1, 0.5), 5)[: len(run.words)]
+        run.flags.update({"error": draw.some(len(run.words), 0.1), "busy": busy})
+        runs.append(run)
+    for veto in range(n_seeds):
+        runs.append(steady(f"veto of {menu.seeds[veto].name}", words[:600], busier(low, (), veto)))
+    runs.append(
+        bursts(np.resize(words, (8000, 19)), replace(low, rules=(Rule(1, 2),)), busier(low, (0,), n_seeds - 1), latency, draw)
+    )
+    runs.append(steady("stream", words, menu))
     return runs
+
+
+def bursts(words: NDArray[np.uint64], menu: Menu, shadow: Menu, latency: int, draw: Draw) -> Run:
+    """Random gaps, errors, busy and strobes, and resets in the middle of the stream: of one clock and of many, some
+    with valid held high. BX run fast and jump, so that orbits and lumi sections start often."""
+    n, rng = len(words), draw.rng
+    valid = draw.some(n, 0.6)
+    valid[: 4 * latency] = True  # back to back first
+    slot = np.cumsum(valid) - 1
+    bx = np.where(slot % 37 == 0, 0, 1 + slot % 3000)
+    run = Run("gaps, strobes and resets", words, bx, slot // 37, {"valid": valid}, menu, replace(shadow, seeds=tuple(
+        replace(seed, bx=menu.seeds[i].bx) for i, seed in enumerate(shadow.seeds))), lumi_log2=2)  # fmt: skip
+    rst = np.zeros(n, np.bool_)
+    for start in rng.integers(2 * latency, n - latency, 12):
+        rst[start : start + rng.integers(1, 2 * latency)] = True
+    shares = {"error": 0.05, "busy": 0.1, "update": 0.005, "update_now": 0.003, "prescale_rst": 0.01}
+    run.flags.update({name: draw.some(n, share) for name, share in shares.items()})
+    run.flags["rst"] = rst
+    run.flags["counter_rst"] = np.arange(n) == n // 5
+    return run

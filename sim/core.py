@@ -1,0 +1,207 @@
+"""The bench of the core: one event per clock, every setting and strobe, counters short enough to wrap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40 import objects, spec
+from ad40.emulator import Emulator
+from ad40.errors import CheckError
+from sim import runner, vectors
+from sim.coverage import Coverage
+from sim.firmware import Firmware
+from sim.lanes import noise_bits
+from sim.reference import Live, counts
+from sim.scoreboard import Result, compare, compare_counters, first_difference, read_decisions, read_fields
+from sim.vectors import Expected, Run, live_of
+
+TOP, MODULE, COUNTER_BITS = "ad40_bench", "sim.cocotb_core", 8
+TAPS = ("edges", "stream")  # runs without gaps in which the inside of the algorithm is compared, too
+
+
+def settings(live: Live) -> dict[str, Any]:
+    """Values of the cfg_* pins, lists index 0 first."""
+    return {
+        "threshold": live.thresholds.tolist(),
+        "prescale": live.factors.tolist(),
+        "mask": sum(1 << i for i, on in enumerate(live.mask) if on),
+        "veto": sum(1 << i for i, on in enumerate(live.veto) if on),
+        "rule_window": list(live.windows),
+    }
+
+
+def runs(firmware: Firmware, codes: NDArray[np.int32], rng: np.random.Generator) -> list[Run]:
+    """The runs on event codes (n, 19, 3), and on edge vectors of every network."""
+    words = noise_bits(objects.pack(codes), rng)
+    raw = rng.integers(0, 1 << 64, (1024, objects.N_OBJECTS), dtype=np.uint64)
+    raw[:, [kind.word_bits == 32 for kind in spec.objects().slots]] &= np.uint64(0xFFFFFFFF)
+    edges = [noise_bits(objects.pack(vectors.edge_codes(Emulator(n))), rng) for n in firmware.trigger.networks]
+    return vectors.core_runs(words, np.concatenate([*edges, raw]), firmware.trigger, firmware.latency, rng)
+
+
+def simulate(firmware: Firmware, chosen: Sequence[Run], scratch: Path, seed: int, coverage: Coverage) -> list[Result]:
+    """Build the bench if its sources changed, play all runs, and compare."""
+    bench = runner.build(
+        [*firmware.sources, Path(__file__).parent / "ad40_bench.sv"],
+        TOP, scratch / "core", parameters={"COUNTER_BITS": COUNTER_BITS}, runtime=scratch / "runtime",
+    )  # fmt: skip
+    folder = scratch / "core_runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("run*"):
+        stale.unlink()
+    n_seeds = len(firmware.trigger.menu.seeds)
+    wide = ("cnt_before", "cnt_after", "cnt_accepted")
+    narrow = ("cnt_slots", "cnt_errors", "cnt_requests", "cnt_l1a", "cnt_lost_rules", "cnt_lost_busy", "cnt_dead")
+    plan = {
+        "period_ps": firmware.period_ps,
+        "counter_bits": COUNTER_BITS,
+        "counters": dict.fromkeys(wide, n_seeds) | dict.fromkeys(narrow, 1),
+        "runs": [],
+    } | {name: firmware.constants[name] for name in ("threshold_bits", "prescale_bits", "rule_bits")}
+    for number, run in enumerate(chosen):
+        vectors.write_run(folder / f"run{number}.bin", run)
+        extra = {"lumi_log2": run.lumi_log2, "update_mode": run.update_mode}
+        plan["runs"].append({
+            "number": number,
+            "preamble": vectors.preamble(run),
+            "taps": run.name in TAPS,
+            "settings": settings(live_of(run.menu, run.columns[0])) | extra,
+            "shadow": settings(live_of(run.shadow or run.menu, run.columns[1])) | extra,
+        })  # fmt: skip
+    (folder / "plan.json").write_text(json.dumps(plan))
+    runner.run(
+        bench, TOP, MODULE, folder,
+        plusargs=[f"+folder={folder.resolve()}", "+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 + 1}"],
+        environment={"AD40_PLAN": str((folder / "plan.json").resolve())},
+    )  # fmt: skip
+    results = []
+    for number, run in enumerate(chosen):
+        if not (folder / f"run{number}.json").exists():
+            raise CheckError(f"run '{run.name}' did not finish; see {folder / 'simulation.log'}")
+        results.append(judge(firmware, run, number, folder, coverage))
+        for big in (f"run{number}.bin", f"run{number}.hex", f"codes{number}.hex", f"inputs{number}.hex"):
+            (folder / big).unlink()
+    return results
+
+
+def judge(firmware: Firmware, run: Run, number: int, folder: Path, coverage: Coverage) -> Result:
+    """Decisions, counters and the inside of the algorithm of one run."""
+    expected = vectors.expect(run, firmware.trigger, firmware.latency)
+    observed = read_decisions(folder / f"run{number}.hex", len(firmware.trigger.networks))
+    result = compare(run.name, expected, observed, firmware.latency)
+    left = json.loads((folder / f"run{number}.json").read_text())
+    result.seconds, result.clocks = left["seconds"], len(run.words) + vectors.preamble(run)
+    wanted = final_counts(run, expected, firmware.latency)
+    result.faults += compare_counters(left["counters"], wanted, COUNTER_BITS)
+    if run.name in TAPS:
+        result.where = localise(firmware, run, number, folder)
+    for name, values in wanted.items():
+        for i, value in enumerate(values):
+            entry = f"{name}[{firmware.trigger.menu.seeds[i].name}]" if len(values) > 1 or "_before _after _accepted".find(name[3:]) >= 0 else name
+            coverage.hit("counter counted", entry, value)
+            coverage.hit("counter wrapped", entry, value >> COUNTER_BITS)
+    cover(run, expected, firmware, coverage)
+    return result
+
+
+def final_counts(run: Run, expected: Expected, latency: int) -> dict[str, list[int]]:
+    """Every counter after the run: decisions from the last clearing on."""
+    clears = np.concatenate([run.lines_with("rst"), run.lines_with("counter_rst"), [-1]])
+    first = int(np.searchsorted(expected.line + latency, clears.max(), side="left"))
+    totals = {}
+    for name, series in counts(expected.decided, expected.mask(), expected.bad, expected.busy).items():
+        before = series[first - 1] if first else np.zeros_like(series[0])
+        totals[name] = np.atleast_1d(series[-1] - before).tolist()
+    return totals
+
+
+def localise(firmware: Firmware, run: Run, number: int, folder: Path) -> str:
+    """Where a run without gaps first differs: at the codes or at the inputs of the first network."""
+    network, constants = firmware.trigger.networks[0], firmware.constants
+    codes = objects.unpack(run.words)
+    x = network.input.format
+    for file, width, signed, wanted, kind, label in (
+        ("codes", constants["code_bits"], True, codes.reshape(-1, 57), "codes", "{slot}.hw_{feature}"),
+        ("inputs", x.width, x.signed, Emulator(network).inputs(codes), "inputs", "input {slot}.{feature}"),
+    ):
+        found = read_fields(folder / f"{file}{number}.hex", width, 57, signed)
+        if len(found) != len(wanted):
+            return f"{len(found)} events at the {kind}, {len(wanted)} expected"
+        if kind == "codes":  # codes of absent objects are nobody's business
+            absent = ~objects.present(codes).repeat(3, axis=1)
+            found = np.where(absent, wanted, found)
+        count, text = first_difference(found, wanted, label)
+        if count:
+            return f"{count}/{len(found)} events differ at the {kind}; first at {text}"
+    return ""
+
+
+def cover(run: Run, expected: Expected, firmware: Firmware, coverage: Coverage) -> None:
+    """Count the bins that the expectation of a run reached."""
+    cover_decisions(expected, firmware, coverage)
+    for strobe, name in (("update_now", "update taken at once"), ("prescale_rst", "prescale reset")):
+        coverage.hit("decision", name, int(run.flag(strobe).sum()))
+    if run.name.startswith("update 0 clocks"):
+        coverage.hit("decision", "update request at the last BX of an orbit", len(expected.live) - 1)
+    if run.update_mode == 1:
+        coverage.hit("decision", "update taken at an orbit start", len(expected.live) - 1)
+
+
+def cover_decisions(expected: Expected, firmware: Firmware, coverage: Coverage) -> None:
+    """Bins of seeds, rules and decisions."""
+    menu, d = firmware.trigger.menu, expected.decided
+    seeds = np.array(menu.seed_models)
+    starts = [start for start, _ in expected.live]
+    totals = {name: np.zeros(len(seeds), np.int64) for name in ("below", "at", "above", "bx", "off", "vetoed", "masked")}
+    for (start, live), stop in zip(expected.live, [*starts[1:], len(expected.line)], strict=True):
+        part = slice(start, stop)
+        distance = expected.scores[part][:, seeds] - live.thresholds
+        allowed = live.bx_mask[expected.bx[part]]
+        open_ = allowed & ~expected.bad[part, None]
+        totals["below"] += ((distance == -1) & open_).sum(axis=0)
+        totals["at"] += ((distance == 0) & open_).sum(axis=0)
+        totals["above"] += ((distance == 1) & open_).sum(axis=0)
+        totals["bx"] += ((distance >= 0) & ~allowed & ~expected.bad[part, None]).sum(axis=0)
+        totals["off"] += (d.before[part] & (live.factors == 0)).sum(axis=0)
+        totals["vetoed"] += (d.after[part] & live.veto & d.vetoed[part, None]).sum(axis=0)
+        totals["masked"] += (d.after[part] & ~live.mask).sum(axis=0)
+    for i, seed in enumerate(menu.seeds):
+        group = f"seed {seed.name}"
+        fired = int(d.before[:, i].sum())
+        passed = int(d.after[:, i].sum())
+        coverage.hit(group, "fired", fired)
+        coverage.hit(group, "did not fire", len(d.before) - fired)
+        coverage.hit(group, "passed its prescale", passed)
+        coverage.hit(group, "was prescaled away", fired - passed - int(totals["off"][i]))
+        for name, key in (("at threshold - 1", "below"), ("at threshold", "at"), ("at threshold + 1", "above"),
+                          ("was kept out by the BX mask", "bx"), ("was switched off by factor 0", "off"),
+                          ("vetoed an event", "vetoed"), ("was masked", "masked")):  # fmt: skip
+            coverage.hit(group, name, int(totals[key][i]))
+    rules = d.refused.any(axis=1)
+    accepts = np.flatnonzero(d.l1a)
+    for name, flags in {
+        "accepted": d.l1a,
+        "not accepted": ~d.l1a,
+        "lost to a rule": d.request & rules,
+        "lost to busy": d.request & ~rules & expected.busy,
+        "busy": expected.busy,
+        "bad event": expected.bad,
+        "vetoed": d.vetoed,
+        "two in a row": np.diff(accepts) == 1,
+        "BX 0": expected.bx == 0,
+        "last BX of the orbit": expected.bx == len(menu.bx_mask) - 1,
+    }.items():
+        coverage.hit("decision", name, int(flags.sum()))
+    windows = np.zeros((len(d.l1a), 4), np.int64)
+    for start, live in expected.live:
+        windows[start:] = live.windows
+    for rule in range(4):
+        coverage.hit(f"rule {rule + 1}", "refused an event", int(d.refused[:, rule].sum()))
+        later, earlier = accepts[rule + 1 :], accepts[: -rule - 1]
+        coverage.hit(f"rule {rule + 1}", "let one pass at its last BX", int((later - earlier == windows[later, rule]).sum()))
