@@ -21,6 +21,7 @@ from ad40.events import open_events, write_hw_sample
 from ad40.model import Model, read_model
 from firmware import verify
 from firmware.compile import add_inputs, compile_if_missing
+from firmware.design import read_design
 
 HELP = "measure speeds, memory and agreement on this machine"
 EPILOG = """\
@@ -53,7 +54,8 @@ def waist(model: Model, sample: Path, n: int) -> dict[str, float]:
 
 def peers(model: Model, firmware: Path, codes: np.ndarray) -> dict[str, float]:
     """Events/s of hls4ml's own predict and of alkaid's interpreter (one thread), from network inputs."""
-    run = verify.executors(model, firmware, verify.read_manifest(firmware, model))
+    entry = verify.read_manifest(firmware, model.trigger)["models"][0]
+    run = verify.executors(model.network, model.folder, firmware, entry)
     emulator = Emulator(model.network)
     inputs, here = emulator.inputs(codes), objects.present(codes)
     return {
@@ -98,8 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     model = read_model(args.model)
-    compile_if_missing(model, args.firmware)
-    verify.read_manifest(args.firmware, model)
+    design = read_design([args.model])
+    compile_if_missing(design, args.firmware)
+    verify.read_manifest(args.firmware, design.trigger)
     ladder, rtl_events = 20000 if args.quick else 100000, 20000
     with open_events(args.sample) as file:
         if file.n < max(ladder, rtl_events):
@@ -111,7 +114,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if rtl["mismatches"] is None:
         raise CheckError(f"`ad40 simulate` could not run, exit code {rtl['exit_code']}; see above")
     megabytes, trigger_rate, trigger_events = trigger_memory(model, args.sample, 0 if args.quick else 1_000_000)
-    rungs, _ = verify.climb(model, args.firmware, codes[:ladder])
+    rungs = list(verify.climb(design, args.firmware, codes[:ladder])[0].rungs.values())
     speeds = rtl["speed"]
     rows = [
         _row(

@@ -1,31 +1,27 @@
-"""`ad40 compile`: model folders -> hls4ml projects, C++ emulations, Verilog, registers, scripts, resource estimates."""
+"""`ad40 compile`: model folders -> hls4ml projects, C++ emulations, Verilog, registers, scripts, estimates."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ad40 import defaults, spec
 from ad40.files import file_hash, writable_folder, write_json
 from ad40.menu import write_menu
-from ad40.model import Trigger, read_trigger
 from ad40.network import write_network
 from ad40.progress import Progress
-from ad40.registers import RegisterMap, register_map
-from ad40.spec import LatencySpec
 from firmware import compile_network, generate, synth
+from firmware.design import Design, read_design
 from firmware.registers import write_registers
-from firmware.synth import yosys
 
 HELP = "compile model folders into firmware: hls4ml projects, pipelined Verilog, registers, scripts, resource estimates"
 EPILOG = """\
 Several models stand side by side in one design and need a menu over all of their scores (--menu).
 example: ad40 compile models/ad40_v1 --output build/firmware
-Then: ad40 simulate build/firmware --events training/sample/background.h5"""
+Then: ad40 simulate build/firmware --events training/sample/background.h5; ad40 synth build/firmware"""
 
 MANIFEST = "firmware.json"
 FORMAT_VERSION = 2
@@ -35,36 +31,6 @@ RTL = Path(__file__).parent / "rtl"
 BELOW = ("delay", "unpack", "normalise")
 ABOVE = ("threshold", "prescale", "bx_mask", "rules", "counter", "menu", "ad40_core")
 HAND_WRITTEN = (*BELOW, *ABOVE)
-
-
-@dataclass(frozen=True, eq=False)
-class Design:
-    """What is to be compiled: networks and menu, the folder of each model, the configuration of clock and budget."""
-
-    trigger: Trigger
-    folders: tuple[Path, ...]
-    latency: LatencySpec
-
-    @property
-    def name(self) -> str:
-        return " + ".join(network.name for network in self.trigger.networks)
-
-    @property
-    def registers(self) -> RegisterMap:
-        """The registers of this design."""
-        numbers = {c.name: c.value for c in generate.constants(self.trigger, self.latency, 1)}
-        sizes = (numbers[name] for name in ("N_SEEDS", "N_MODELS", "N_LANES", "THRESHOLD_BITS"))
-        return register_map(*(int(size) for size in sizes if isinstance(size, int)))
-
-
-def read_design(folders: Sequence[Path], menu: Path | None = None, clock: str | None = None) -> Design:
-    """Read the models and their menu for a configuration of latency.yaml (None: its default). Refuses what would not
-    work, before anything is generated."""
-    trigger = read_trigger(folders, menu)
-    latency = spec.latency(clock)
-    menu_file = menu or (folders[0] / "menu.yaml" if len(folders) == 1 else "menus of " + ", ".join(map(str, folders)))
-    generate.check_design(trigger, latency, [folder / "network.json" for folder in folders], menu_file)
-    return Design(trigger, tuple(folders), latency)
 
 
 def write_sources(design: Design, folder: Path, pipelines: Sequence[compile_network.Pipeline]) -> list[Path]:
@@ -175,10 +141,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
     )
-    parser.add_argument("--synth", action="store_true", help="estimate resources with yosys (minutes)")
-    parser.add_argument(
-        "--synth-timeout", type=int, default=600, metavar="S", help="give up the synthesis after S seconds"
-    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -189,33 +151,24 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     pipelines = [model["pipeline"] for model in manifest["models"]]
     total, stages = manifest["constants"]["latency"], pipelines[0]["stages"]
     stage_ns = max(pipeline["stage_ns"] for pipeline in pipelines)
-    estimates = [
-        {
-            "lut": round(sum(pipeline["luts"] for pipeline in pipelines)),
-            "ff": sum(pipeline["register_bits"] for pipeline in pipelines),
-            "dsp": 0,
-            "bram": 0,
-            "tool": "alkaid (estimate, networks and scores only)",
-        }
-    ]
-    if args.synth:
-        print("yosys: synthesis of the whole top; this takes a minute or more", flush=True)
-        estimates.insert(0, yosys.synthesise(args.output, list(manifest["sources"]), args.synth_timeout))
-    resources = next(e for e in estimates if e["lut"] is not None)
+    resources = {
+        "lut": round(sum(pipeline["luts"] for pipeline in pipelines)),
+        "ff": sum(pipeline["register_bits"] for pipeline in pipelines),
+        "dsp": 0,
+        "bram": 0,
+        "tool": "alkaid (estimate, networks and scores only)",
+    }
     print(f"{design.name}: {stages} network stages, {total} clocks = {total * latency.cycle_ns:.2f} ns "
           f"of {latency.budget_ns:g} ns at {latency.clock_mhz:g} MHz ({latency.name})")  # fmt: skip
     for model, pipeline in zip(manifest["models"], pipelines, strict=True):
         print(f"  {model['name']}: slowest network stage {pipeline['stage_ns']:.2f} ns of {latency.cycle_ns:.2f} ns "
               f"({pipeline['tool']})")  # fmt: skip
-    for e in estimates:
-        if e["lut"] is None:
-            print(f"  {e['tool']}: {e['note']}")
-        else:
-            print(f"  {e['lut']:,} LUT  {e['ff']:,} FF  {e['dsp']} DSP  {e['bram']} BRAM   {e['tool']}")
+    print("  {lut:,} LUT  {ff:,} FF  {dsp} DSP  {bram} BRAM   {tool}".format(**resources))
     return {
-        "models": [{name: model[name] for name in ("name", "version", "pipeline", "layers")} for model in manifest["models"]],
+        "models": [
+            {name: model[name] for name in ("name", "version", "pipeline", "layers")} for model in manifest["models"]
+        ],
         "resources": resources,
-        "all_resources": estimates,
         "stages": stages,
         "estimate_ns": total * latency.cycle_ns,
         "stage_ns": stage_ns,

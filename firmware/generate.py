@@ -4,17 +4,15 @@ repeats a number that stands here."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ad40 import menu as menus
 from ad40 import objects, spec
-from ad40.errors import CheckError, SpecError
+from ad40.errors import CheckError
 from ad40.menu import Menu
 from ad40.model import Trigger
 from ad40.network import Network
@@ -22,11 +20,8 @@ from ad40.spec import LatencySpec, ObjectsSpec
 
 Kif = tuple[int, int, int]  # (signed, integer bits without sign, fraction bits)
 
-MAX_MODELS = 3  # score words of the output link
-WORD_BITS = 32  # of the links, the readout and the registers
 MENU_LEAD = 3  # clocks by which menu.sv wants the header of a slot before its scores
 BX_BITS, ORBIT_BITS, RULE_BITS = 12, 32, 12
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -56,87 +51,17 @@ def code_bits(types: ObjectsSpec) -> int:
     return max(max(t.pt.bits + 1, t.phi.bits + 1, t.eta.bits if t.eta else 1) for t in types.types)
 
 
-def _work_bits(network: Network, bits: int) -> int:
+def threshold_bits(networks: Sequence[Network]) -> int:
+    """Bits of a threshold: one more than the widest score, so that a seed can be silenced."""
+    return max(network.score_width for network in networks) + 1
+
+
+def work_bits(network: Network, bits: int) -> int:
     """Signed width that holds every code of `bits` bits after offset and shift, and the limits of the input."""
     x = network.input
     # sign + the larger of code and offset + carry + room of a left shift, and never narrower than the clip limits
     widest = max(bits, int(np.abs(x.offset).max()).bit_length() + 1)
     return max(widest + 1 + max(0, int(-x.shift.min())), x.format.width + 2)
-
-
-def _code_ranges(types: ObjectsSpec) -> list[tuple[str, int, int] | None]:
-    """For each of the 57 inputs its name, smallest and largest code of a present object; None without a field."""
-    found: list[tuple[str, int, int] | None] = []
-    for name, kind in zip(types.slot_names, types.slots, strict=True):
-        found.append((f"{name}.pt", 1, kind.pt.max_code))
-        found.append((f"{name}.eta", -kind.eta.max_code - 1, kind.eta.max_code) if kind.eta else None)
-        found.append((f"{name}.phi", 0, (1 << kind.phi.bits) - 1))
-    return found
-
-
-def _check_network(network: Network, file: Path, types: ObjectsSpec) -> None:
-    """Refuse a network that the words on the links cannot feed, or whose score no register holds."""
-    x, bits = network.input, code_bits(types)
-    if not _NAME.fullmatch(network.name):
-        raise SpecError(file, "name", repr(network.name), "letters, digits, '_', '-' and '.': it names files")
-    if network.score_width > WORD_BITS - 1:
-        raise SpecError(file, "score", f"{network.score_width} bits wide",
-                        f"at most {WORD_BITS - 1}: a threshold has one more and must fit a register")  # fmt: skip
-    work = _work_bits(network, bits)
-    if work > WORD_BITS:
-        raise SpecError(file, "input", f"{work} bits wide after offset and shift of a code of {bits} bits",
-                        f"offsets, left shifts and a format that stay within {WORD_BITS}")  # fmt: skip
-    widest = 0
-    for i, code in enumerate(_code_ranges(types)):
-        used = bool(network.score.mask[i]) or bool(network.layers[0].weight[i].any())
-        if code is None or not used:
-            continue
-        name, low, high = code
-        shift = int(x.shift[i])
-        ends = [(v - int(x.offset[i])) >> shift if shift >= 0 else (v - int(x.offset[i])) << -shift for v in (low, high)]
-        widest = max(widest, *(end.bit_length() for end in ends))
-        clipped = [min(max(end, x.format.min_code), x.format.max_code) for end in ends]
-        if clipped[0] == clipped[1]:
-            path = f"input.offset[{i}], input.shift[{i}]"
-            raise SpecError(file, path, f"{int(x.offset[i])}, {shift}",
-                            f"values that let something of {name}, {low} to {high}, into the input, "
-                            f"{x.format.min_code} to {x.format.max_code}: it would always be {clipped[0]}")  # fmt: skip
-        if x.format.overflow == "WRAP" and tuple(clipped) != tuple(ends):
-            raise SpecError(file, "input.format.overflow", "WRAP",
-                            f"SAT: {name} is {ends[0]} to {ends[1]} after offset and shift, and inputs saturate")  # fmt: skip
-    if x.format.integer + x.format.fraction > widest:
-        raise SpecError(file, "input.format", f"{x.format.width} bits wide",
-                        f"at most {widest + x.format.signed}: no word reaches more after offset and shift")  # fmt: skip
-
-
-def check_design(trigger: Trigger, latency: LatencySpec, network_files: Sequence[Path], menu_file: Path | str) -> None:
-    """Refuse, before anything is generated, a design that would not work. network_files: where each network was
-    read, for the message. Raises `SpecError`."""
-    networks, menu, types = trigger.networks, trigger.menu, spec.objects()
-    if not 1 <= len(networks) <= MAX_MODELS:
-        raise SpecError("command line", "MODEL_DIR", f"{len(networks)} models",
-                        f"1 to {MAX_MODELS}: the output link has so many score words")  # fmt: skip
-    for i, (network, file) in enumerate(zip(networks, network_files, strict=True)):
-        for other in range(i):
-            if networks[other].name.lower() == network.name.lower():  # they name files
-                raise SpecError(file, "name", network.name, f"another name than the model of {network_files[other]}")
-        _check_network(network, file, types)
-    if not 1 <= len(menu.seeds) <= menus.MAX_SEEDS:
-        raise SpecError(menu_file, "seeds", f"{len(menu.seeds)} seeds", f"1 to {menus.MAX_SEEDS}: one bit each")
-    for i, seed in enumerate(menu.seeds):
-        most = networks[menu.seed_models[i]].score_max + 1
-        if not 0 <= seed.threshold <= most:
-            rule = f"0 to {most}, one above the largest score of {seed.model} ({seed.name})"
-            raise SpecError(menu_file, f"seeds[{i}].threshold", seed.threshold, rule)
-    stages = latency.network_stages_max
-    path = f"configurations.{latency.name}.stages"
-    if latency.stages["normalise"] + stages < MENU_LEAD or stages < 1:
-        raise SpecError(spec.FOLDER / "latency.yaml", path,
-                        f"{sum(latency.stages.values())} of {latency.budget_cycles} clocks",
-                        f"1 or more clocks left for the network, and {MENU_LEAD} up to its score")  # fmt: skip
-    if latency.stages["decision"] != 2:
-        raise SpecError(spec.FOLDER / "latency.yaml", f"{path}.decision", latency.stages["decision"],
-                        "2, the registers of menu.sv")  # fmt: skip
 
 
 def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> list[Constant]:
@@ -149,7 +74,7 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
             f"{latency.budget_ns:g} ns = {latency.budget_cycles} clocks at {latency.clock_mhz:g} MHz"
         )
     bits = code_bits(types)
-    score_bits = max(network.score_width for network in networks)
+    score_bits = threshold_bits(networks) - 1
     names = ", ".join(network.name for network in networks)
     stages = latency.stages
     return [
@@ -157,8 +82,11 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("N_SEEDS", len(menu.seeds), "seeds of the menu: " + ", ".join(s.name for s in menu.seeds)),
         Constant("N_RULES", menus.MAX_RULES, "trigger rules; rule i (from 1): at most i accepts in a window"),
         # objects and words
-        Constant("N_OBJECTS", objects.N_OBJECTS,
-                 "objects of an event: " + ", ".join(f"{t.count} {t.name}" for t in types.types)),  # fmt: skip
+        Constant(
+            "N_OBJECTS",
+            objects.N_OBJECTS,
+            "objects of an event: " + ", ".join(f"{t.count} {t.name}" for t in types.types),
+        ),
         Constant("N_INPUTS", objects.N_INPUTS, "object * 3 + feature (pt, eta, phi)"),
         Constant("WORDS_BITS", sum(t.word_bits * t.count for t in types.types), "all object words of an event"),
         Constant("CODE_BITS", bits, "signed width that holds every code"),
@@ -169,8 +97,11 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("EVENT_WORDS", len(links.positions), "32-bit words of an event"),
         Constant("WORD_LANE", tuple(lane for lane, _ in links.positions), "lane of each word of an event"),
         Constant("WORD_INDEX", tuple(word for _, word in links.positions), "payload word of each word of an event"),
-        Constant("WORD_OBJECT", tuple(i for i, kind in enumerate(types.slots) for _ in range(kind.word_bits // 32)),
-                 "object of each word of an event"),  # fmt: skip
+        Constant(
+            "WORD_OBJECT",
+            tuple(i for i, kind in enumerate(types.slots) for _ in range(kind.word_bits // 32)),
+            "object of each word of an event",
+        ),
         Constant("BX_BITS", BX_BITS, "width of a bunch crossing number"),
         Constant("ORBIT_BITS", ORBIT_BITS, "width of an orbit number"),
         Constant("ORBIT_BX", latency.orbit_bx, "bunch crossings of an orbit"),
@@ -188,15 +119,27 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("X_BITS", tuple(n.input.format.width for n in networks), "width of a network input, per model"),
         Constant("X_MIN", tuple(n.input.format.min_code for n in networks), "smallest network input, per model"),
         Constant("X_MAX", tuple(n.input.format.max_code for n in networks), "largest network input, per model"),
-        Constant("WORK_BITS", tuple(_work_bits(n, bits) for n in networks),
-                 "signed width that holds every code after offset and shift, per model"),  # fmt: skip
-        Constant("OFFSET", tuple(int(v) for n in networks for v in n.input.offset),
-                 "subtracted from the code, per model and input"),  # fmt: skip
-        Constant("SHIFT", tuple(int(v) for n in networks for v in n.input.shift),
-                 "then shifted right; negative: left, per model and input"),  # fmt: skip
+        Constant(
+            "WORK_BITS",
+            tuple(work_bits(n, bits) for n in networks),
+            "signed width that holds every code after offset and shift, per model",
+        ),
+        Constant(
+            "OFFSET",
+            tuple(int(v) for n in networks for v in n.input.offset),
+            "subtracted from the code, per model and input",
+        ),
+        Constant(
+            "SHIFT",
+            tuple(int(v) for n in networks for v in n.input.shift),
+            "then shifted right; negative: left, per model and input",
+        ),
         Constant("SCORE_BITS", score_bits, "width of an unsigned score, the widest of the models"),
-        Constant("SCORE_FRACTION", tuple(n.score_fraction for n in networks),
-                 "fraction bits of a score, per model: value = score * 2^-SCORE_FRACTION"),  # fmt: skip
+        Constant(
+            "SCORE_FRACTION",
+            tuple(n.score_fraction for n in networks),
+            "fraction bits of a score, per model: value = score * 2^-SCORE_FRACTION",
+        ),
         # menu
         Constant("THRESHOLD_BITS", score_bits + 1, "one more than the score, so that a seed can be silenced"),
         Constant("PRESCALE_BITS", menus.PRESCALE_BITS, "width of a prescale factor x 100"),
@@ -213,21 +156,24 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("MENU_HASH", int(menu.hash, 16), "SHA-256 of the menu", 256),
         Constant("NETWORK_HASH", tuple(int(n.hash, 16) for n in networks), "SHA-256 of each network", 256),
         Constant("DESIGN_ID", trigger.design_id, "first bits of the hash of all of these", 32),
-    ]  # fmt: skip
+    ]
 
 
 def _fields(types: ObjectsSpec) -> list[Constant]:
     """Where the fields of each object are on the bus of all words."""
     slots = types.slots
     lows = [sum(kind.word_bits for kind in slots[:i]) for i in range(len(slots))]
+    words = list(zip(lows, slots, strict=True))
+    eta_low = tuple(low + (k.eta.low if k.eta else 0) for low, k in words)
+    eta_bits = tuple(k.eta.bits if k.eta else 0 for k in slots)
     return [
-        Constant("PT_LOW", tuple(low + k.pt.low for low, k in zip(lows, slots, strict=True)), "lowest bit of pt, per object"),
+        Constant("PT_LOW", tuple(low + k.pt.low for low, k in words), "lowest bit of pt, per object"),
         Constant("PT_BITS", tuple(k.pt.bits for k in slots), "bits of pt, unsigned"),
-        Constant("ETA_LOW", tuple(low + (k.eta.low if k.eta else 0) for low, k in zip(lows, slots, strict=True)), "lowest bit of eta"),
-        Constant("ETA_BITS", tuple(k.eta.bits if k.eta else 0 for k in slots), "bits of eta, two's complement; 0: none"),
-        Constant("PHI_LOW", tuple(low + k.phi.low for low, k in zip(lows, slots, strict=True)), "lowest bit of phi"),
+        Constant("ETA_LOW", eta_low, "lowest bit of eta"),
+        Constant("ETA_BITS", eta_bits, "bits of eta, two's complement; 0: none"),
+        Constant("PHI_LOW", tuple(low + k.phi.low for low, k in words), "lowest bit of phi"),
         Constant("PHI_BITS", tuple(k.phi.bits for k in slots), "bits of phi, unsigned"),
-    ]  # fmt: skip
+    ]
 
 
 def _bits(flags: Sequence[bool]) -> int:
@@ -239,18 +185,23 @@ def _defaults(menu: Menu, threshold_bits: int) -> list[Constant]:
     seeds, mask = menu.seeds, menu.bx_mask
     first = [0, *(np.flatnonzero((mask[1:] != mask[:-1]).any(axis=1)) + 1).tolist()]
     last = [*(bx - 1 for bx in first[1:]), len(mask) - 1]
+    rows = tuple(_bits(mask[bx].tolist()) for bx in first)
     return [
         Constant("DEFAULT_THRESHOLD", tuple(s.threshold for s in seeds), "of the menu, per seed", threshold_bits),
-        Constant("DEFAULT_PRESCALE", tuple(s.factors[0] for s in seeds),
-                 f"of the menu, x 100, per seed; column {menu.columns[0]}", menus.PRESCALE_BITS),
+        Constant(
+            "DEFAULT_PRESCALE",
+            tuple(s.factors[0] for s in seeds),
+            f"of the menu, x 100, per seed; column {menu.columns[0]}",
+            menus.PRESCALE_BITS,
+        ),
         Constant("DEFAULT_MASK", _bits([s.enabled for s in seeds]), "seeds that enter the OR", len(seeds)),
         Constant("DEFAULT_VETO", _bits([s.veto for s in seeds]), "seeds that kill the event", len(seeds)),
         Constant("DEFAULT_RULE_WINDOW", menu.rule_windows, "windows of the trigger rules in BX; 0: off", RULE_BITS),
         Constant("N_BX_RUNS", len(first), "runs of BX with the same row of the BX mask"),
         Constant("BX_RUN_FIRST", tuple(first), "first BX of each run"),
         Constant("BX_RUN_LAST", tuple(last), "last BX of each run"),
-        Constant("BX_RUN_ROW", tuple(_bits(mask[bx].tolist()) for bx in first), "seeds that may fire in it", len(seeds)),
-    ]  # fmt: skip
+        Constant("BX_RUN_ROW", rows, "seeds that may fire in it", len(seeds)),
+    ]
 
 
 def describe(numbers: Sequence[Constant]) -> dict[str, Any]:
@@ -368,7 +319,8 @@ def algorithm(networks: Sequence[Network], stages: int) -> str:
 module algorithm (
     input  logic                                               clk,
     input  logic [                   ad40_pkg::WORDS_BITS-1:0] words,  // see `unpack`
-    // Unsigned, model 0 in the lowest bits; LSB of model k = 2^-SCORE_FRACTION[32*k+:32]. ALGORITHM_LATENCY clocks later.
+    // Unsigned, model 0 in the lowest bits, ALGORITHM_LATENCY clocks later; LSB of model k:
+    // 2^-SCORE_FRACTION[32*k+:32].
     output logic [ad40_pkg::N_MODELS*ad40_pkg::SCORE_BITS-1:0] scores
 );
   logic [ad40_pkg::N_INPUTS*ad40_pkg::CODE_BITS-1:0] codes;

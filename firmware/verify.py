@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import defaults, objects, spec
-from ad40.emulator import Emulator
+from ad40 import objects, spec
 from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.events import open_events, write_hw_sample
 from ad40.files import read_json
 from ad40.menu import MenuState
-from ad40.model import Model, read_model
-from ad40.network import score_codes
+from ad40.model import Trigger
+from ad40.network import Network, score_codes
 from ad40.progress import Progress
 from firmware import compile_network
-from firmware.compile import MANIFEST, add_inputs, compile_if_missing
+from firmware.compile import FORMAT_VERSION, MANIFEST, add_inputs, add_models, compile_if_missing
+from firmware.design import Design, read_design
 from models import build
 from models.card import read_card
 
@@ -74,43 +74,75 @@ class Rung:
 
 @dataclass
 class Spread:
-    """What keeps a constant network from passing: how far the scores spread, and both decisions."""
+    """What keeps a constant network from passing: how far its scores spread, and both decisions of its seeds.
+    fired: events with a seed of this network; None: the menu has none."""
 
     scores: set[int] = field(default_factory=set)
-    accepted: int = 0
+    fired: int | None = 0
     events: int = 0
+
+    def add(self, scores: Integers, fired: NDArray[np.bool_] | None) -> None:
+        self.scores.update(np.unique(scores).tolist())
+        self.fired = None if fired is None or self.fired is None else self.fired + int(fired.sum())
+        self.events += len(scores)
 
     def check(self) -> list[str]:
         faults = []
         if len(self.scores) < 16:
             faults.append(f"only {len(self.scores)} distinct scores in {self.events} events: nothing is tested")
-        if not 0 < self.accepted < self.events:
-            faults.append(f"{self.accepted} of {self.events} events accepted: both decisions must occur")
+        if self.fired is not None and not 0 < self.fired < self.events:
+            faults.append(f"a seed fires in {self.fired} of {self.events} events: both decisions must occur")
         return faults
 
 
-def read_manifest(folder: Path, model: Model) -> dict[str, Any]:
-    """The manifest of a firmware folder, which must hold this model."""
+@dataclass
+class Ladder:
+    """The rungs of one network."""
+
+    name: str
+    rungs: dict[str, Rung]
+    spread: Spread = field(default_factory=Spread)
+
+    def faults(self) -> list[str]:
+        """A sentence for each rung that does not hold, and for events that test nothing."""
+        qkeras, *exact = self.rungs.values()
+        faults = self.spread.check() + [rung.sentence() for rung in exact if rung.mismatches]
+        if qkeras.mismatches > QKERAS_BOUND * qkeras.events:
+            faults.append(f"{qkeras.sentence()}; at most {QKERAS_BOUND:g} of the events may round differently")
+        return [f"{self.name}: {fault}" for fault in faults]
+
+
+def read_manifest(folder: Path, trigger: Trigger) -> dict[str, Any]:
+    """The manifest of a firmware folder, which must hold these networks, this menu and the scales in use."""
     path = folder / MANIFEST
     if not path.exists():
         raise InputError(folder, MANIFEST, "missing", "a folder that `ad40 compile` finished")
     manifest: dict[str, Any] = read_json(path)
-    for name, wanted in (("network_hash", model.network.hash), ("menu_hash", model.menu.hash)):
-        if manifest.get(name) != wanted:
-            raise HashMismatch(path, name, manifest.get(name), f"{wanted}, that of {model.folder}; compile again")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise InputError(path, "format_version", manifest.get("format_version"), f"{FORMAT_VERSION}; compile again")
+    found = [model["network_hash"] for model in manifest["models"]]
+    wanted = [network.hash for network in trigger.networks]
+    if len(found) != len(wanted):
+        raise HashMismatch(path, "models", f"{len(found)} networks", f"{len(wanted)}, those named; compile again")
+    rows = [(f"models[{k}].network_hash", *pair) for k, pair in enumerate(zip(found, wanted, strict=True))]
+    rows.append(("menu_hash", manifest["menu_hash"], trigger.menu.hash))
+    rows.append(("spec_hash", manifest["spec_hash"], trigger.menu.spec_hash))
+    for name, there, here in rows:
+        if there != here:
+            raise HashMismatch(path, name, there, f"{here}, that of the models named; compile again")
     return manifest
 
 
 def executors(
-    model: Model, firmware: Path, manifest: dict[str, Any]
+    network: Network, model_folder: Path, firmware: Path, entry: dict[str, Any]
 ) -> dict[str, Callable[[Integers, NDArray[np.bool_]], tuple[Integers, Integers]]]:
-    """(outputs, scores) of network inputs (n, 57) and present objects (n, 19), for each executor in process."""
-    network = model.network
-    card, keras = read_card(model.folder / build.CARD_FILE), build.load(model.folder)
+    """(outputs, scores) of network inputs (n, 57) and present objects (n, 19), for each executor in process.
+    entry: the model in the manifest."""
+    card, keras = read_card(model_folder / build.CARD_FILE), build.load(model_folder)
     with tempfile.TemporaryDirectory() as scratch:
-        graph = compile_network.convert(model.folder, network, spec.latency(), Path(scratch))
-    compile_network.load_emulation(graph, firmware / manifest["hls_library"])
-    interpreter = compile_network.Interpreter.load(network, firmware / "interpreter")
+        graph = compile_network.convert(model_folder, network, spec.latency(), Path(scratch))
+    compile_network.load_emulation(graph, firmware / entry["hls_library"])
+    interpreter = compile_network.Interpreter.load(network, firmware / entry["interpreter"])
 
     def with_score(outputs: Callable[[Integers], Integers]) -> Any:
         def both(inputs: Integers, present: NDArray[np.bool_]) -> tuple[Integers, Integers]:
@@ -126,28 +158,39 @@ def executors(
     }
 
 
-def climb(model: Model, firmware: Path, codes: NDArray[np.int32]) -> tuple[list[Rung], Spread]:
-    """Compare all executors in process on event codes (n, 19, 3)."""
-    emulator, menu = Emulator(model.network), MenuState(model.menu)
-    run = executors(model, firmware, read_manifest(firmware, model))
-    rungs = {
+def new_rungs() -> dict[str, Rung]:
+    """The rungs in process, nothing compared yet."""
+    return {
         "qkeras": Rung("qkeras-emulator", "QKeras"),
         "hls4ml": Rung("emulator-hls4ml", "hls4ml C++"),
         "interpreter": Rung("emulator-interpreter", "interpreter"),
     }
-    spread = Spread()
+
+
+def climb(design: Design, firmware: Path, codes: NDArray[np.int32]) -> list[Ladder]:
+    """Compare all executors in process on event codes (n, 19, 3), network by network, all loaded at once."""
+    trigger = design.trigger
+    manifest = read_manifest(firmware, trigger)
+    menu = MenuState(trigger.menu)
+    ladders = [Ladder(network.name, new_rungs()) for network in trigger.networks]
+    run = [
+        executors(network, folder, firmware, entry)
+        for network, folder, entry in zip(trigger.networks, design.folders, manifest["models"], strict=True)
+    ]
     with Progress(len(codes), "verify") as bar:
         for start in range(0, len(codes), CHUNK):
             chunk = codes[start : start + CHUNK]
-            inputs, here = emulator.inputs(chunk), objects.present(chunk)
-            wanted = (emulator.outputs(inputs), emulator.score(chunk))
-            spread.scores.update(np.unique(wanted[1]).tolist())
-            spread.accepted += int(menu.decide(wanted[1]).l1a.sum())
-            spread.events += len(chunk)
-            for name, executor in run.items():
-                rungs[name].compare(start, executor(inputs, here), wanted)
+            here, scores = objects.present(chunk), trigger.score(chunk)
+            seeds = menu.decide(scores).seeds_before
+            for k, (ladder, emulator) in enumerate(zip(ladders, trigger.emulators, strict=True)):
+                inputs = emulator.inputs(chunk)
+                wanted = (emulator.outputs(inputs), scores[:, k])
+                own = seeds[:, np.equal(trigger.menu.seed_models, k)]
+                ladder.spread.add(scores[:, k], np.any(own, axis=1) if own.shape[1] else None)
+                for name, executor in run[k].items():
+                    ladder.rungs[name].compare(start, executor(inputs, here), wanted)
             bar.update(len(chunk))
-    return list(rungs.values()), spread
+    return ladders
 
 
 def simulate(firmware: Path, codes: NDArray[np.int32]) -> dict[str, Any]:
@@ -175,7 +218,7 @@ def simulate(firmware: Path, codes: NDArray[np.int32]) -> dict[str, Any]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults.add_model_folder(parser)
+    add_models(parser)
     add_inputs(parser)
     parser.add_argument("--events", type=int, default=100000, metavar="N", help="events for the ladder in software")
     parser.add_argument("--rtl-events", type=int, default=20000, metavar="M", help="events for the RTL")
@@ -185,43 +228,53 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for name in ("events", "rtl_events"):
         if getattr(args, name) < 1:
             raise InputError("command line", f"--{name.replace('_', '-')}", getattr(args, name), "at least 1")
-    model = read_model(args.model)
-    compile_if_missing(model, args.firmware)
-    read_manifest(args.firmware, model)
+    design = read_design(args.models, args.menu)
+    compile_if_missing(design, args.firmware)
+    read_manifest(args.firmware, design.trigger)
     needed = max(args.events, args.rtl_events)
     with open_events(args.sample) as file:
         if file.n < needed:
             raise InputError(args.sample, "events", file.n, f"at least {needed}")
         codes = file.codes(0, needed)
-    rungs, spread = climb(model, args.firmware, codes[: args.events])
+    ladders = climb(design, args.firmware, codes[: args.events])
     rtl = simulate(args.firmware, codes[: args.rtl_events])
-    rows = [(r.name, r.events, r.mismatches) for r in rungs]
-    rows.append(("emulator-rtl", rtl["events"], rtl["mismatches"]))
-    print(f"{'rung':<22}{'events':>12}{'mismatches':>12}")
-    for name, events, mismatches in rows:
-        print(f"{name:<22}{events:>12,}{'not run' if mismatches is None else format(mismatches, ','):>12}")
+    several = len(ladders) > 1
+    print(f"{'rung':<44}{'events':>12}{'mismatches':>12}")
+    for ladder in ladders:
+        for rung in ladder.rungs.values():
+            name = f"{ladder.name}: {rung.name}" if several else rung.name
+            print(f"{name:<44}{rung.events:>12,}{rung.mismatches:>12,}")
+    state = "not run" if rtl["mismatches"] is None else format(rtl["mismatches"], ",")
+    print(f"{'emulator-rtl':<44}{rtl['events']:>12,}{state:>12}")
     measured = rtl["latency"]
     if measured["cycles"] is not None:
         clocks = f"{measured['cycles']} clocks = {measured['ns']:.2f} ns"
         print(f"latency {clocks} of {measured['budget_ns']:g} ns, II = {rtl['ii']}")
-    print(f"{len(spread.scores):,} distinct scores, {spread.accepted:,} of {spread.events:,} events accepted")
+    for ladder in ladders:
+        spread, fired = ladder.spread, ladder.spread.fired
+        seeds = "" if fired is None else f", a seed fires in {fired:,} of {spread.events:,} events"
+        print(f"{ladder.name}: {len(spread.scores):,} distinct scores{seeds}")
+    totals = {rung.name: sum(ladder.rungs[key].mismatches for ladder in ladders) for key, rung in new_rungs().items()}
     summary = {
         "events": args.events,
-        "mismatches": {name: mismatches for name, _, mismatches in rows},
+        "mismatches": totals | {"emulator-rtl": rtl["mismatches"]},
         "qkeras_bound": int(QKERAS_BOUND * args.events),
         "rtl_events": rtl["events"],
         "latency": {name: measured[name] for name in ("cycles", "ns", "budget_ns")},
         "ii": rtl["ii"],
-        "distinct_scores": len(spread.scores),
-        "accepted": spread.accepted,
-        "first_mismatch": {r.name: r.first for r in rungs if r.first},
+        "models": {
+            ladder.name: {
+                "mismatches": {rung.name: rung.mismatches for rung in ladder.rungs.values()},
+                "first_mismatch": {rung.name: rung.first for rung in ladder.rungs.values() if rung.first},
+                "distinct_scores": len(ladder.spread.scores),
+                "fired": ladder.spread.fired,
+            }
+            for ladder in ladders
+        },
         "scenarios": rtl["scenarios"],
         "speed": rtl["speed"],
     }
-    faults = spread.check()
-    faults += [r.sentence() for r in rungs[1:] if r.mismatches]
-    if rungs[0].mismatches > QKERAS_BOUND * args.events:
-        faults.append(f"{rungs[0].sentence()}; at most {QKERAS_BOUND:g} of the events may round differently")
+    faults = [fault for ladder in ladders for fault in ladder.faults()]
     if rtl["mismatches"] is None:
         faults.append(f"`ad40 simulate` could not run, exit code {rtl['exit_code']}; see above")
     elif rtl["exit_code"] or rtl["mismatches"]:
