@@ -16,6 +16,7 @@ from ad40.progress import Progress
 from firmware import compile_network, generate, synth
 from firmware.design import Design, read_design
 from firmware.registers import write_registers
+from firmware.synth import yosys
 
 HELP = "compile model folders into firmware: hls4ml projects, pipelined Verilog, registers, scripts, resource estimates"
 EPILOG = """\
@@ -29,7 +30,10 @@ TOP = "ad40_top"
 RTL = Path(__file__).parent / "rtl"
 # In order of compilation: below the networks and above them
 BELOW = ("delay", "unpack", "normalise")
-ABOVE = ("threshold", "prescale", "bx_mask", "rules", "counter", "menu", "ad40_core")
+ABOVE = (
+    *("threshold", "prescale", "bx_mask", "rules", "counter", "menu", "ad40_core"),
+    *("links", "memory", "fifo", "crc32", "widen", "packetiser", "readout", "link_out", "ad40_top"),
+)
 HAND_WRITTEN = (*BELOW, *ABOVE)
 
 
@@ -141,6 +145,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
     )
+    parser.add_argument("--synth", action="store_true", help="estimate resources of the whole with yosys (minutes)")
+    parser.add_argument(
+        "--synth-timeout", type=int, default=600, metavar="S", help="give up the synthesis after S seconds"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -151,24 +159,34 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     pipelines = [model["pipeline"] for model in manifest["models"]]
     total, stages = manifest["constants"]["latency"], pipelines[0]["stages"]
     stage_ns = max(pipeline["stage_ns"] for pipeline in pipelines)
-    resources = {
-        "lut": round(sum(pipeline["luts"] for pipeline in pipelines)),
-        "ff": sum(pipeline["register_bits"] for pipeline in pipelines),
-        "dsp": 0,
-        "bram": 0,
-        "tool": "alkaid (estimate, networks and scores only)",
-    }
+    estimates = [
+        {
+            "lut": round(sum(pipeline["luts"] for pipeline in pipelines)),
+            "ff": sum(pipeline["register_bits"] for pipeline in pipelines),
+            "dsp": 0,
+            "bram": 0,
+            "tool": "alkaid (estimate, networks and scores only)",
+        }
+    ]
+    if args.synth:
+        print("yosys: synthesis of the whole top; this takes a minute or more", flush=True)
+        estimates.insert(0, yosys.synthesise(args.output, list(manifest["sources"]), args.synth_timeout))
     print(f"{design.name}: {stages} network stages, {total} clocks = {total * latency.cycle_ns:.2f} ns "
           f"of {latency.budget_ns:g} ns at {latency.clock_mhz:g} MHz ({latency.name})")  # fmt: skip
     for model, pipeline in zip(manifest["models"], pipelines, strict=True):
         print(f"  {model['name']}: slowest network stage {pipeline['stage_ns']:.2f} ns of {latency.cycle_ns:.2f} ns "
               f"({pipeline['tool']})")  # fmt: skip
-    print("  {lut:,} LUT  {ff:,} FF  {dsp} DSP  {bram} BRAM   {tool}".format(**resources))
+    for e in estimates:
+        if e["lut"] is None:
+            print(f"  {e['tool']}: {e['note']}")
+        else:
+            print(f"  {e['lut']:,} LUT  {e['ff']:,} FF  {e['dsp']} DSP  {e['bram']} BRAM   {e['tool']}")
     return {
         "models": [
             {name: model[name] for name in ("name", "version", "pipeline", "layers")} for model in manifest["models"]
         ],
-        "resources": resources,
+        "resources": next(e for e in estimates if e["lut"] is not None),
+        "all_resources": estimates,
         "stages": stages,
         "estimate_ns": total * latency.cycle_ns,
         "stage_ns": stage_ns,
