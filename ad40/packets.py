@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ HEADER_WORDS = 7
 MAX_MODELS = 15
 FLAGS = {"overflow": 1, "link_error": 2, "external": 4}  # events lost before; fault on the links; accepted from outside
 _KNOWN_FLAGS = sum(FLAGS.values())
-_BX_SHIFT = 20
+_BX_SHIFT, _BX_BITS = 20, 12
 _WORD = struct.Struct("<I")
 
 
@@ -58,6 +58,10 @@ class Packets:
     def __len__(self) -> int:
         return len(self.bx)
 
+    def at(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Packets:
+        """Some of the packets."""
+        return Packets(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     def flagged(self, name: str) -> NDArray[np.bool_]:
         """Packets with a flag of `FLAGS`, bool (n,)."""
         set_: NDArray[np.bool_] = (self.flags & FLAGS[name]) != 0
@@ -78,6 +82,8 @@ def encode_packets(packets: Packets, design_id: int) -> bytes:
     n, models = packets.hw_score.shape
     if not 1 <= models <= MAX_MODELS:
         raise InputError("packets", "models", models, f"1 to {MAX_MODELS}")
+    if n and int(packets.bx.max()) >> _BX_BITS:
+        raise InputError("packets", "bx", int(packets.bx.max()), f"a number of {_BX_BITS} bits")
     here = _present(packets.words)
     mask = (here * (1 << np.arange(objects.N_OBJECTS))).sum(axis=1)
     head = MARKER << 16 | VERSION << 12 | models << 8

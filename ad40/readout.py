@@ -103,17 +103,17 @@ def write_record(output: str | Path, packets: Packets, counters: Counters, trigg
     with record.Writer(output, trigger, counters.source, {}) as writer, Progress(len(packets), "readout") as bar:
         writer.count(counters.events_seen, counters.before, counters.after)
         for start in range(0, len(packets), _CHUNK):
-            rows = slice(start, start + _CHUNK)
+            part = packets.at(slice(start, start + _CHUNK))
             writer.keep(
-                slot[rows],
-                objects.unpack(packets.words[rows]),
-                packets.hw_score[rows],
-                packets.seeds_before[rows],
-                packets.seeds_after[rows],
+                slot[start : start + _CHUNK],
+                objects.unpack(part.words),
+                part.hw_score,
+                part.seeds_before,
+                part.seeds_after,
                 {},
                 counters.run,
             )
-            bar.update(len(slot[rows]))
+            bar.update(len(part))
         return writer.summary()
 
 
