@@ -6,7 +6,10 @@ shifted up; hardware sends no holes, so reading closes them.
 
 Hardware sample: `codes` (N, 19, 3) int16, as `ad40.objects` defines them, with the hash of the scales.
 
-Both may carry columns of one value per event (`process`, `parent`, ...) and attributes as a JSON document.
+Parquet files of the CMS Level-1 data set: see `ad40.l1data`.
+
+HDF5 of both kinds may carry columns of one value per event (`process`, `parent`, ...) and attributes as a JSON
+document.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 
 from ad40 import hdf5, objects, spec
 from ad40.errors import HashMismatch, InputError
+from ad40.l1data import L1File
 
 NAMES = ("Pt", "Eta", "Phi", "Class")
 CLASSES = ("MET_class_1", "Four_Ele_class_2", "Four_Mu_class_3", "Ten_Jet_class_4")
@@ -132,7 +136,9 @@ class EventFile:
         self._file.close()
 
 
-open_events = EventFile
+def open_events(path: str | Path) -> EventFile | L1File:
+    """Open an event file of any kind: HDF5, or parquet of the CMS Level-1 data set by its ending `.parquet`."""
+    return L1File(path) if Path(path).suffix == ".parquet" else EventFile(path)
 
 
 def write_adc2021(
