@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import numpy as np
 from ad40 import spec
 from ad40.emulator import Emulator
 from ad40.files import read_yaml, write_yaml
-from ad40.menu import Menu, ModelRef, Seed, write_menu
+from ad40.menu import Menu, ModelRef, Rule, Seed, write_menu
+from ad40.model import read_model
 from ad40.network import write_network
 from ad40.objects import encode
 from tests.conftest import random_events
@@ -19,7 +22,7 @@ RELU, LINEAR = {"signed": False, "integer": 3, "fraction": 3}, {"signed": True, 
 SHAPE = {"encoder": (6, RELU), "latent": (3, LINEAR), "decoder": (6, RELU), "reconstruction": (57, LINEAR)}
 
 
-def write_small_model(folder: Path, seed: int = 5) -> Path:
+def write_small_model(folder: Path, seed: int = 5, name: str = "small") -> Path:
     """57-6-3-6-57 with the inputs of the released card, a quarter of the weights set."""
     from models import build
     from models.card import read_card
@@ -27,7 +30,7 @@ def write_small_model(folder: Path, seed: int = 5) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     card = read_yaml(RELEASED / "model.yaml")
-    card["name"] = "small"
+    card["name"] = name
     card["layers"] = [
         {
             "name": name,
@@ -59,7 +62,26 @@ def write_small_model(folder: Path, seed: int = 5) -> Path:
     cuts = thresholds(scores, policy)
     prescales = (1.0, 1.5, 2.37, 1.0, 3.0)
     seeds = tuple(
-        Seed(s.name, "small", cut, (prescales[i % 5],)) for i, (s, cut) in enumerate(zip(policy.seeds, cuts, strict=True))
+        Seed(s.name, name, cut, (prescales[i % 5],)) for i, (s, cut) in enumerate(zip(policy.seeds, cuts, strict=True))
     )
-    write_menu(folder / "menu.yaml", Menu((ModelRef("small", network.hash),), spec.objects().hash, seeds))
+    write_menu(folder / "menu.yaml", Menu((ModelRef(name, network.hash),), spec.objects().hash, seeds))
     return folder
+
+
+def write_common_menu(path: Path, folders: Sequence[Path]) -> Path:
+    """A menu over several small models: two seeds of each in turn, a veto, a masked BX range, two prescale columns
+    and trigger rules."""
+    models = [read_model(folder) for folder in folders]
+    seeds = []
+    for rank in (0, 2):
+        for model in models:
+            seed = model.menu.seeds[rank]
+            name = f"{model.network.name}_{seed.name}"
+            seeds.append(Seed(name, model.network.name, seed.threshold, (*seed.prescales, 2.5)))
+    last = models[-1].menu.seeds[-1]
+    seeds.append(Seed("Veto", models[-1].network.name, last.threshold, (1.0, 0.0), enabled=False, veto=True))
+    seeds[1] = replace(seeds[1], bx=((10, 700), (702, 3500)))
+    refs = tuple(ModelRef(model.network.name, model.network.hash) for model in models)
+    rules = (Rule(1, 3), Rule(2, 40))
+    write_menu(path, Menu(refs, spec.objects().hash, tuple(seeds), ("low", "high"), rules))
+    return path
