@@ -109,7 +109,8 @@ def receive(lines: Lines, enable: Sequence[bool], clocks_per_bx: int, orbit_bx: 
         bx = number % orbit_bx
         stop = start + n * clocks_per_bx
         frames = np.zeros((n, lines.data.shape[1]), np.uint8)
-        data = lines.data[start:stop].reshape(n, clocks_per_bx, -1)[:, -payload:].transpose(0, 2, 1).copy()
+        shape = (n, clocks_per_bx, lines.data.shape[1])
+        data = lines.data[start:stop].reshape(shape)[:, -payload:].transpose(0, 2, 1).copy()
         for lane in range(frames.shape[1]):
             if lane in enabled:
                 flags = (getattr(lines, name)[start:stop, lane] for name in ("valid", "soo", "sof", "error"))

@@ -2,16 +2,16 @@
 //
 // A frame is the CLOCKS_PER_BX words of one lane in one BX: idle words first, then PAYLOAD_WORDS words that carry
 // objects. A master counter of words, BX and orbits runs for all lanes. Before the first alignment nothing comes out.
-// soo and sof count only in valid words, and there also beside an error.
+// Flags of a word count only when the word is valid and without error: a broken word says nothing about alignment.
 //
-// Alignment: the master aligns to the clock in which all enabled lanes (at least one) show soo. The first time orbit
-// and BX start at 0. Later a common soo at an unexpected clock moves the master there (cnt_resync + 1, orbit + 1,
+// Alignment: the master aligns to the clock in which all enabled lanes (at least one) show such a soo. The first time
+// orbit and BX start at 0. Later a common soo at an unexpected clock moves the master there (cnt_resync + 1, orbit + 1,
 // BX 0); the BX that it interrupts gives no event and no count. Otherwise the master runs on by itself.
 //
 // Lanes: a lane is in step after a word 0 of BX 0 with soo and sof, and until a word whose soo or sof is not what the
 // master expects: soo in word 0 of BX 0 and nowhere else, sof in every word 0 and nowhere else. A disabled lane is
-// never in step, so that an enabled one waits for the next orbit start. Words that are not valid do not take a lane
-// out of step. A frame is
+// never in step, so that an enabled one waits for the next orbit start. Words that do not count do not take a
+// lane out of step, nor into it. A frame is
 //   corrupted  when a word has error; otherwise
 //   late       when the lane is not in step at the last word of the frame (that word's flags included); otherwise
 //   missing    when a word is not valid; otherwise good.
@@ -70,7 +70,9 @@ module links #(
 
   // Do all enabled lanes say that an orbit starts in this clock, and is that news
   logic start, restart;
-  assign start = |cfg_lane_enable && (cfg_lane_enable & lane_valid & lane_soo) == cfg_lane_enable;
+  logic [N_LANES-1:0] believed;  // lanes whose flags count
+  assign believed = lane_valid & ~lane_error;
+  assign start = |cfg_lane_enable && (cfg_lane_enable & believed & lane_soo) == cfg_lane_enable;
   assign restart = start && !(aligned && word == '0 && bx == '0);
 
   // The same position, corrected by a start in this very clock. Only registers depend on it.
@@ -118,12 +120,12 @@ module links #(
     for (genvar l = 0; l < N_LANES; l++) begin : g_lane
       logic in_step, hurt, gap;  // of the frame so far: in step, a word had error, a word was not valid
       logic fault;  // soo or sof is not what the master expects
-      assign fault = lane_valid[l] && (lane_sof[l] != first_word || lane_soo[l] != (first_word && first_bx));
+      assign fault = believed[l] && (lane_sof[l] != first_word || lane_soo[l] != (first_word && first_bx));
 
       always_ff @(posedge clk) begin
         if (rst || !running || !cfg_lane_enable[l]) in_step <= 1'b0;
         else if (fault) in_step <= 1'b0;
-        else if (lane_valid[l] && first_word && first_bx) in_step <= 1'b1;
+        else if (believed[l] && first_word && first_bx) in_step <= 1'b1;
         hurt <= (hurt && !first_word) || lane_error[l];
         gap  <= (gap && !first_word) || !lane_valid[l];
       end
