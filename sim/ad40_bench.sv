@@ -114,10 +114,10 @@ module ad40_bench #(
     for (int k = 0; k < N_MODELS; k++)
       wide_scores[(N_MODELS-1-k)*32+:32] = 32'(m_scores[k*ad40_pkg::SCORE_BITS+:ad40_pkg::SCORE_BITS]);
   always_ff @(posedge clk) begin
-    if (playing && m_valid)
+    if (play && playing && m_valid)
       $fwrite(decisions, "%h\n", {line, m_orbit, 16'(m_bx), 12'b0, m_busy, m_error, m_request, m_l1a,
               32'(m_seeds_before), 32'(m_seeds_after), wide_scores});
-    if (playing && taps && s_valid) $fwrite(codes, "%h\n", dut.algorithm_i.codes);
-    if (playing && taps && dut.valid[ad40_pkg::NORMALISE_STAGES]) $fwrite(inputs, "%h\n", dut.algorithm_i.x_0);
+    if (play && playing && taps && s_valid) $fwrite(codes, "%h\n", dut.algorithm_i.codes);
+    if (play && playing && taps && dut.valid[ad40_pkg::NORMALISE_STAGES]) $fwrite(inputs, "%h\n", dut.algorithm_i.x_0);
   end
 endmodule

@@ -63,7 +63,7 @@ module ad40_top_bench #(
   end
 
   logic [LINE_BITS-1:0] pins, next_pins;
-  logic [31:0] line;
+  logic [31:0] line /*verilator public_flat_rw*/;
   logic playing, ended;
   always_ff @(posedge clk) begin
     if (!play) begin
@@ -99,6 +99,7 @@ module ad40_top_bench #(
     m_axis_tready <= {1'b0, noise[7:0] ^ noise[23:16]} < ready_level;
   end
 
+  logic m_valid, m_l1a;
   logic [31:0] out_data;
   logic out_valid, out_soo, out_sof;
 
@@ -108,19 +109,20 @@ module ad40_top_bench #(
       .*
   );
 
+  logic [5:0] strobe;
+  assign strobe = {dut.lumi_start, dut.snapshot, dut.counter_rst, dut.prescale_rst, dut.update_now, dut.update};
+
   // Recorders: what a register behind the device samples at each edge
   logic held, held_last;
   logic [31:0] held_data;
   always_ff @(posedge clk) begin
-    if (playing) begin
-      if (dut.m_valid)
-        $fwrite(decisions, "%h\n", {line, dut.m_orbit, 16'(dut.m_bx),
-                12'b0, dut.busy, dut.m_error, dut.m_request, dut.m_l1a,
+    if (play && playing) begin
+      if (m_valid)
+        $fwrite(decisions, "%h\n", {line, dut.m_orbit, 16'(dut.m_bx), 12'b0, dut.m_busy, dut.m_error, dut.m_request, m_l1a,
                 32'(dut.m_seeds_before), 32'(dut.m_seeds_after), wide_scores});
-      $fwrite(lane_out, "%h\n", {13'b0, out_sof, out_soo, out_valid, out_data});
-      if (m_axis_tvalid) $fwrite(packets, "%h\n", {line, 14'b0, m_axis_tready, m_axis_tlast, 16'b0, m_axis_tdata});
-      if (dut.update || dut.update_now || dut.snapshot || dut.prescale_rst || dut.counter_rst)
-        $fwrite(strobes, "%h\n", {line, 27'b0, dut.counter_rst, dut.prescale_rst, dut.snapshot, dut.update_now, dut.update});
+      $fwrite(lane_out, "%h\n", {29'b0, out_sof, out_soo, out_valid, out_data});
+      if (m_axis_tvalid) $fwrite(packets, "%h\n", {line, 30'b0, m_axis_tready, m_axis_tlast, m_axis_tdata});
+      if (strobe != '0) $fwrite(strobes, "%h\n", {line, 26'b0, strobe});
     end
     held <= m_axis_tvalid && !m_axis_tready && !rst;
     {held_last, held_data} <= {m_axis_tlast, m_axis_tdata};

@@ -57,57 +57,74 @@ def silence(clocks: int, lanes: int, rng: np.random.Generator) -> Lines:
     return Lines(data, **flags, l1a=np.zeros(clocks, np.bool_))
 
 
+TRANSIENT = ("error", "gone", "hole", "all gone")
+UNALIGNING = ("no sof", "extra sof", "early soo", "no soo", "late")
+
+
+def hurt(lines: Lines, lane: int, frame: int, kind: str, clocks_per_bx: int, orbit_bx: int,
+         rng: np.random.Generator) -> None:  # fmt: skip
+    """One fault, in place, in lines that begin with BX 0: an error flag, a frame or a word that is missing, all lanes
+    silent; a mark that is missing or at a wrong word, a lane that runs late up to the next orbit start or shorter."""
+    start = frame * clocks_per_bx
+    stop, inside = start + clocks_per_bx, start + int(rng.integers(1, clocks_per_bx))
+    if kind == "error":
+        word = start + int(rng.integers(clocks_per_bx))
+        lines.error[word, lane] = True
+        lines.data[word, lane] = rng.integers(1 << 32)
+    elif kind in ("gone", "all gone"):
+        for name in FLAGS[:-1]:
+            getattr(lines, name)[start:stop, lane if kind == "gone" else slice(None)] = False
+    elif kind == "hole":
+        lines.valid[inside, lane] = False
+    elif kind == "no sof":
+        lines.sof[start, lane] = False
+    elif kind == "extra sof":
+        lines.sof[inside, lane] = True
+    elif kind == "early soo":
+        lines.soo[inside, lane] = True
+    elif kind == "no soo":
+        lines.soo[frame // orbit_bx * orbit_bx * clocks_per_bx, lane] = False
+    else:
+        delay = int(rng.integers(1, clocks_per_bx))
+        stop = min((frame // orbit_bx + 1) * orbit_bx * clocks_per_bx, len(lines))
+        if rng.random() < 0.5:
+            stop = min(stop, start + int(rng.integers(2, 40)) * clocks_per_bx)
+        for name in ("data", *FLAGS):
+            part = getattr(lines, name)
+            part[start + delay : stop, lane] = part[start : stop - delay, lane].copy()
+            if name != "data":
+                part[start : start + delay, lane] = False
+
+
 def injure(
     lines: Lines, clocks_per_bx: int, orbit_bx: int, rng: np.random.Generator, rate: float, first: int = 0
 ) -> Lines:
-    """Faults at random, one frame in 1/rate per lane, in lines that begin with BX 0: errors, frames and words that
-    are missing, marks that are missing or at a wrong place, lanes that run late, and BX with all lanes bad.
-
-    first: frames before this one stay good.
-    """
+    """Faults at random, one frame in 1/rate per lane, one in thirty of a kind that takes the lane out of step.
+    Frames before `first` stay good."""
     out = replace(lines, **{name: getattr(lines, name).copy() for name in ("data", *FLAGS)})
-    lanes, n = lines.data.shape[1], len(lines) // clocks_per_bx
-    kinds = ("error", "error", "gone", "hole", "no sof", "extra sof", "early soo", "no soo", "late", "silent all")
-    for lane in range(lanes):
-        for frame in np.flatnonzero(rng.random(n) < rate):
-            if frame < first:
-                continue
+    for lane in range(lines.data.shape[1]):
+        for frame in np.flatnonzero(rng.random(len(lines) // clocks_per_bx) < rate).tolist():
+            kinds = UNALIGNING if rng.random() < 1 / 30 else TRANSIENT
             kind = kinds[rng.integers(len(kinds))]
-            start = int(frame) * clocks_per_bx
-            word = start + int(rng.integers(clocks_per_bx))
-            if kind == "error":
-                out.error[word, lane] = True
-                out.data[word, lane] = rng.integers(1 << 32)
-            elif kind == "gone":
-                out.valid[start : start + clocks_per_bx, lane] = False
-                out.sof[start : start + clocks_per_bx, lane] = False
-                out.soo[start : start + clocks_per_bx, lane] = False
-            elif kind == "hole":
-                word = max(word, start + 1)
-                out.valid[word, lane] = False
-            elif kind == "no sof":
-                out.sof[start, lane] = False
-            elif kind == "extra sof":
-                out.sof[max(word, start + 1), lane] = True
-            elif kind == "early soo":
-                out.soo[max(word, start + 1), lane] = True
-            elif kind == "no soo":
-                start = int(frame) // orbit_bx * orbit_bx * clocks_per_bx
-                if start >= first * clocks_per_bx:
-                    out.soo[start, lane] = False
-            elif kind == "late":
-                delay = int(rng.integers(1, clocks_per_bx))
-                stop = min((int(frame) // orbit_bx + 1) * orbit_bx * clocks_per_bx, len(lines))
-                if rng.random() < 0.5:
-                    stop = min(stop, start + int(rng.integers(2, 40)) * clocks_per_bx)
-                for name in ("data", *FLAGS):
-                    part = getattr(out, name)
-                    part[start + delay : stop, lane] = part[start : stop - delay, lane].copy()
-                    if name != "data":
-                        part[start : start + delay, lane] = False
-            else:
-                for name in FLAGS[:-1]:
-                    getattr(out, name)[start : start + clocks_per_bx] = False
+            if frame >= first and (kind != "no soo" or frame // orbit_bx * orbit_bx >= first):
+                hurt(out, lane, frame, kind, clocks_per_bx, orbit_bx, rng)
+    return out
+
+
+def tour(lines: Lines, clocks_per_bx: int, orbit_bx: int, rng: np.random.Generator) -> Lines:
+    """Every kind of fault on every lane, one after the other: the transient ones from BX 50 on, the others near the
+    end of the first orbit (or at the start of the second), so that the lanes come back at the next orbit start."""
+    out = replace(lines, **{name: getattr(lines, name).copy() for name in ("data", *FLAGS)})
+    frame = 50
+    for lane in range(lines.data.shape[1]):
+        for kind in TRANSIENT:
+            hurt(out, lane, frame, kind, clocks_per_bx, orbit_bx, rng)
+            frame += int(rng.integers(2, 20))
+    for i, kind in enumerate(UNALIGNING):
+        for lane in range(lines.data.shape[1]):
+            last = (lane + i) % 2  # orbit in which it happens
+            where = orbit_bx * last + orbit_bx - 200 + int(rng.integers(0, 190))
+            hurt(out, lane, where if kind != "no soo" else orbit_bx * 2, kind, clocks_per_bx, orbit_bx, rng)
     return out
 
 

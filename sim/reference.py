@@ -37,6 +37,11 @@ class Lines:
     def part(self, start: int, stop: int) -> Lines:
         return Lines(*(getattr(self, name)[start:stop] for name in self.__dataclass_fields__))
 
+    def padded(self, clocks: int) -> Lines:
+        """And so many clocks of zeros."""
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Lines(*(np.concatenate([c, np.zeros((clocks, *c.shape[1:]), c.dtype)]) for c in columns))
+
 
 @dataclass(frozen=True, eq=False)
 class Received:
@@ -55,6 +60,11 @@ class Received:
     def bad(self) -> Bools:
         flags: Bools = (self.frame != GOOD).any(axis=1)
         return flags
+
+    def part(self, rows: Bools) -> Received:
+        """Some of the slots."""
+        columns = (getattr(self, name)[rows] for name in ("clock", "bx", "orbit", "frame", "words"))
+        return Received(*columns, self.resyncs)
 
 
 def _classes(valid: Bools, soo: Bools, sof: Bools, error: Bools, bx: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -84,12 +94,14 @@ def _classes(valid: Bools, soo: Bools, sof: Bools, error: Bools, bx: NDArray[np.
     return classes
 
 
-def receive(lines: Lines, enable: Sequence[bool], clocks_per_bx: int, orbit_bx: int) -> Received:
-    """The events that must come out of the lanes.
+def receive(lines: Lines, enable: Sequence[bool], clocks_per_bx: int, orbit_bx: int, silent: int = 0) -> Received:
+    """The events that must come out of the lanes, followed by `silent` clocks in which nothing is valid.
 
     Alignment: all enabled lanes show an orbit start in the same clock; at an unexpected place that is a resync, the
     frame that it cuts is not delivered, and the orbit number goes on by one.
     """
+    if silent:
+        lines = lines.padded(silent)
     enabled = np.flatnonzero(enable)
     believed = lines.valid & ~lines.error
     starts = np.flatnonzero((lines.soo & believed)[:, enabled].all(axis=1)) if len(enabled) else []

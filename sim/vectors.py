@@ -94,32 +94,43 @@ def steady(
     return Run(name, words, slot % orbit_bx, slot // orbit_bx, flags, menu, **more)  # type: ignore[arg-type]
 
 
-def live_values(run: Run, line: NDArray[np.int64], bx: NDArray[np.int64], orbit: NDArray[np.int64], latency: int,
-                first: int, initial: Live) -> tuple[list[tuple[int, Live]], list[int]]:  # fmt: skip
-    """(first slot, values) of slots that go in at `line` after a reset at line `first`, and the slots before which
-    prescale counters restart."""
-    out = line + latency
-    shadow = live_of(run.shadow or run.menu, run.columns[1])
-    due = (orbit & ((1 << run.lumi_log2) - 1)) == 0 if run.update_mode == 0 else np.ones(len(line), np.bool_)
-    live, restarts = [(0, initial)], []
-    changes: list[tuple[int, str]] = []
-    at_once = run.lines_with("update_now")
-    for strobe, slots in (("update", (bx == 0) & due), ("prescale_rst", bx == 0), ("update_now", bx >= 0)):
-        lead = UPDATE_NOW if strobe == "update_now" else HEADER
-        for at in run.lines_with(strobe).tolist():
-            found = np.flatnonzero(slots & (out >= at + lead))
-            if at <= first or not len(found):
-                continue
-            # what waits is done with when everything is taken over at once
-            overtaken = (at < at_once) & (at_once < out[found[0]] - UPDATE_NOW)
-            if strobe != "update" or not overtaken.any():
-                changes.append((int(found[0]), strobe))
-    for slot, strobe in sorted(changes):
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A strobe at a line: `update`, `update_now` or `prescale_rst`, with the shadow values and the update mode that
+    it finds."""
+
+    line: int
+    strobe: str
+    shadow: Live
+    mode: int = 0
+
+
+def timeline(changes: Sequence[Change], out: NDArray[np.int64], bx: NDArray[np.int64], orbit: NDArray[np.int64],
+             lumi_log2: int, initial: Live) -> tuple[list[tuple[int, Live]], list[int]]:  # fmt: skip
+    """(first slot, values) of slots decided at lines `out`, and the slots before which prescale counters restart."""
+    new_orbit, live, restarts = bx == 0, [(0, initial)], []
+    new_lumi = new_orbit & ((orbit & ((1 << lumi_log2) - 1)) == 0)
+    at_once = np.array([change.line for change in changes if change.strobe == "update_now"], np.int64)
+    found: list[tuple[int, int]] = []
+    for i, change in enumerate(changes):
+        if change.strobe == "update_now":
+            due = np.flatnonzero(out >= change.line + UPDATE_NOW)
+        else:
+            starts = new_orbit if change.strobe == "prescale_rst" or change.mode else new_lumi
+            due = np.flatnonzero(starts & (out >= change.line + HEADER))
+        if not len(due):
+            continue
+        # what waits is done with when everything is taken over at once
+        overtaken = (change.line < at_once) & (at_once < out[due[0]] - UPDATE_NOW)
+        if change.strobe != "update" or not overtaken.any():
+            found.append((int(due[0]), i))
+    for slot, i in sorted(found):
         restarts.append(slot)
-        if strobe != "prescale_rst" and live[-1][0] < slot:
-            live.append((slot, shadow))
-        elif strobe != "prescale_rst":
-            live[-1] = (slot, shadow)
+        if changes[i].strobe == "prescale_rst":
+            continue
+        if live[-1][0] == slot:
+            live.pop()
+        live.append((slot, changes[i].shadow))
     return live, restarts
 
 
@@ -147,8 +158,14 @@ def expect(run: Run, trigger: Trigger, latency: int) -> Expected:
         begin = int(resets[number - 1]) if number else -1
         initial = live_of(run.menu, run.columns[0]) if number == 0 else live_of(trigger.menu)
         initial = replace(initial, bx_mask=run.menu.bx_mask)  # a memory: neither shadowed nor reset
-        now, restarts = live_values(run, alive[part], bx[part], orbit[part], latency, begin, initial)
-        now = [(start, replace(values, bx_mask=run.menu.bx_mask)) for start, values in now]
+        shadow = replace(live_of(run.shadow or run.menu, run.columns[1]), bx_mask=run.menu.bx_mask)
+        changes = [
+            Change(at, strobe, shadow, run.update_mode)
+            for strobe in ("update", "prescale_rst", "update_now")
+            for at in run.lines_with(strobe).tolist()
+            if at > begin
+        ]
+        now, restarts = timeline(changes, alive[part] + latency, bx[part], orbit[part], run.lumi_log2, initial)
         parts.append(
             decide(scores[part], trigger.menu.seed_models, bx[part], bad[part], busy[part], now, restarts)
         )
