@@ -121,9 +121,12 @@ def _constants(map: RegisterMap) -> list[str]:
 
 
 def _latches(map: RegisterMap) -> list[str]:
+    """Copies of the counters: what is read."""
     counters = [register for register in map.registers if register.access == "counter"]
     lines = [_declare(" ", _width(r, map), f"latched_{r.name};") for r in counters]
-    lines += ["  always_ff @(posedge clk) begin", "    if (latch) begin"]
+    lines += ["  always_ff @(posedge clk) begin", "    if (rst) begin"]
+    lines += [f"      latched_{r.name} <= '0;" for r in counters]
+    lines += ["    end else if (latch) begin"]
     lines += [f"      latched_{r.name} <= {r.port};" for r in counters]
     return [*lines, "    end", "  end"]
 

@@ -65,12 +65,19 @@ BLOCKS: dict[str, Block] = {
         ("delay", "normalise"), (_tables(signed=False) | {"STAGES": 1}, _tables(signed=True) | {"STAGES": 3})
     ),
     "unpack": Block(("unpack",), package={}),
+    "registers": Block(("registers",), package={}),
 }  # fmt: skip
 
 
 def package_constants(text: str) -> dict[str, int]:
-    """Integer constants of a generated ad40_pkg.sv."""
-    return {name: int(value) for name, value in re.findall(r"localparam int (\w+) = (-?\d+);", text)}
+    """Constants of a generated ad40_pkg.sv; a table as one number, entry 0 in the lowest bits."""
+    found: dict[str, int] = {}
+    for name, value in re.findall(r"^ *localparam [^=;]*?(\w+) = ([^;]*);", text, re.M):
+        number = 0
+        for bits, digits in re.findall(r"(\d+)'h([0-9a-f]+)", value):
+            number = number << int(bits) | int(digits, 16)
+        found[name] = number if "'h" in value else int(value)
+    return found
 
 
 def overwrite(text: str, constants: Mapping[str, int], file: Path) -> str:
