@@ -32,7 +32,7 @@ RTL = Path(__file__).parent / "rtl"
 BELOW = ("delay", "unpack", "normalise")
 ABOVE = (
     *("threshold", "prescale", "bx_mask", "rules", "counter", "menu", "ad40_core"),
-    *("links", "memory", "fifo", "crc32", "widen", "packetiser", "readout", "link_out", "ad40_top"),
+    *("links", "memory", "fifo", "crc32", "widen", "packetiser", "readout", "link_out", "ad40_stream", "ad40_top"),
 )
 HAND_WRITTEN = (*BELOW, *ABOVE)
 

