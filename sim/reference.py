@@ -112,7 +112,7 @@ def receive(lines: Lines, enable: Sequence[bool], clocks_per_bx: int, orbit_bx: 
             cuts.append((start, 0))
         elif (start - cuts[-1][0]) % orbit_clocks:
             cuts.append((start, cuts[-1][1] + (start - 1 - cuts[-1][0]) // orbit_clocks + 1))
-    ends = [clock for clock, _ in cuts[1:]] + [len(lines)]
+    ends = [*(clock for clock, _ in cuts[1:]), len(lines)][: len(cuts)]
     payload = spec.links().payload_words
     columns: list[tuple[NDArray[np.integer], ...]] = []
     for (start, orbit), end in zip(cuts, ends, strict=True):
