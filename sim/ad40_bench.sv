@@ -87,7 +87,7 @@ module ad40_bench #(
   logic [31:0] s_orbit;
   logic [15:0] wide_bx;
   logic [BX_BITS-1:0] s_bx;
-  logic [6:0] unused;
+  logic [6:0] unused;  // the rest, and `last` of the stream
   assign {unused, bx_mask_we, counter_rst, prescale_rst, p_update_now, update, p_rst, busy, s_error, s_valid,
           wide_bx, s_orbit, s_words} = pins;
   assign s_bx = wide_bx[BX_BITS-1:0];

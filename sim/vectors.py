@@ -18,7 +18,7 @@ from ad40.model import Trigger
 from sim.reference import Bools, Decided, Live, decide, scores_of
 
 STROBES = ("rst", "update", "update_now", "prescale_rst", "counter_rst")
-FLAGS = ("valid", "error", "busy", *STROBES, "bx_mask_we")  # bits of a line of the playback file
+FLAGS = ("valid", "error", "busy", *STROBES, "bx_mask_we", "last")  # bits of a line of the playback file
 # Clocks from a strobe on the pins to the first decision that follows it, see menu.sv: a header lies 5 clocks before
 # its decision, update_now also reaches the header one clock before it; a decision sees busy one clock before
 HEADER, UPDATE_NOW, BUSY = 5, 4, 1
@@ -201,14 +201,16 @@ def check_emulator(name: str, menu: Menu, columns: Mapping[int, int], expected: 
 LINE_BITS = 32 * links.EVENT_WORDS + 32 + 16 + 16  # words, orbit, bx, flags
 
 
-def write_run(path: Path, run: Run) -> None:
-    """The playback file of the bench: the BX mask, one row per clock, then the lines. For each clock {flags 16, bx
+def write_run(path: Path, run: Run, with_mask: bool = True) -> None:
+    """The playback file of a bench: the BX mask, one row per clock, then the lines. For each clock {flags 16, bx
     16, orbit 32, words}, object 0 in the lowest bits, most significant byte first."""
     mask = run.menu.bx_mask
     rows = np.zeros((len(mask), links.EVENT_WORDS), np.uint32)
     rows[:, 0] = (mask * (1 << np.arange(mask.shape[1], dtype=np.int64))).sum(axis=1)
     with path.open("wb") as file:
-        file.write(_lines(rows, np.arange(len(mask)), np.zeros(len(mask)), {"bx_mask_we": np.ones(len(mask), bool)}))
+        if with_mask:
+            every = np.ones(len(mask), np.bool_)
+            file.write(_lines(rows, np.arange(len(mask)), np.zeros(len(mask)), {"bx_mask_we": every}))
         for start in range(0, len(run.words), 1 << 15):
             part = slice(start, start + (1 << 15))
             flags = {name: flag[part] for name, flag in run.flags.items()}
