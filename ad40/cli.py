@@ -23,6 +23,7 @@ VERBS = {
         "model folder to hls4ml project, Verilog and resource estimates",
     ),
     "emulate": ("ad40.emulate", "", "the integer score of every event of a file, or the outputs for a pattern file"),
+    "synth": ("firmware.synthesis", "firmware", "LUTs, depth and clock of a compiled design; reports of Vivado"),
     "simulate": (
         "sim.simulate",
         "sim",
@@ -33,6 +34,7 @@ VERBS = {
         "firmware",
         "QKeras, emulator, hls4ml, interpreter and RTL on the same events",
     ),
+    "library": ("ad40.library", "", "the emulator as C++: one shared library for each model, with a CMake package"),
     "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
     "readout": ("ad40.readout", "", "readout packets of the board to the TriggerRecord that `ad40 trigger` writes"),
     "search": ("offline.search", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),

