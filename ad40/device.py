@@ -51,7 +51,8 @@ class Device:
         menu = self.trigger.menu
         index = menu.column(column) if column is not None else 0
         self.check()
-        self.wait()
+        if not now:  # before a run no lumi section comes; update_now also ends an update that waits
+            self.wait()
         self._write("threshold", [seed.threshold for seed in menu.seeds])
         self._write("prescale", [seed.factors[index] for seed in menu.seeds])
         self._write("mask", [sum(seed.enabled << i for i, seed in enumerate(menu.seeds))])

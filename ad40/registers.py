@@ -135,12 +135,12 @@ def _read(path: Path, given: tuple[tuple[str, int], ...]) -> RegisterMap:
         sizes[name] = number
     registers: list[Register] = []
     taken: dict[int, str] = {}  # word address -> register, with room for the largest design
-    names: set[str] = set()
+    names = {"clk", "rst", "lumi_start"}  # other ports of the block
     for child in document["registers"]:
         register = _register(child, most, sizes)
-        for name in filter(None, (register.name, register.strobe)):
+        for name in filter(None, dict.fromkeys((register.name, register.port, register.strobe))):
             if name in names:
-                raise child["name" if name == register.name else "strobe"].fault("a name used once")
+                raise child["strobe" if name == register.strobe else "name"].fault("a name used once")
             names.add(name)
         room = register.words * (most[register.count_size] if register.count_size else register.count)
         if register.address % WORD_BYTES:

@@ -116,6 +116,14 @@ def test_load_now_takes_the_first_column(board: FakeBoard, trigger: Trigger) -> 
     assert board.live["prescale"] == [100, 100, 300, 100] and board.strobes == ["update_now"]
 
 
+def test_load_now_does_not_wait_for_a_run(board: FakeBoard, trigger: Trigger) -> None:
+    board_device = device(board, trigger, timeout_s=0.0)
+    board_device.load("high")
+    board.patience = 1 << 30
+    board_device.load("low", now=True)
+    assert board.live["prescale"] == [100, 100, 300, 100] and not board.pending
+
+
 def test_switching_columns_never_mixes_two_sets(board: FakeBoard, trigger: Trigger) -> None:
     board_device = device(board, trigger)
     board_device.switch_column("high")

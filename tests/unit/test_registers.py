@@ -108,6 +108,8 @@ MISTAKES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (put("magic", value=1 << 32), "<magic>.value is 4294967296; expected an integer from 0"),
     (put("mask", reset="default mask"), "<mask>.reset is 'default mask'; expected a number, ones or the name"),
     (put("mask", name="veto"), "<veto>.name is 'veto'; expected a name used once"),
+    (put("cnt_l1a", name="cfg_mask"), "<cnt_l1a>.name is 'cfg_mask'; expected a name used once"),
+    (put("update", name="rst"), "<update>.name is 'rst'; expected a name used once"),
     (put("bx_mask_data", strobe="mask"), "<bx_mask_data>.strobe is 'mask'; expected a name used once"),
     (put("mask", name="Mask!"), "<mask>.name is 'Mask!'; expected a name: a-z"),
     (lambda d: entry(d, "mask").pop("reset"), "<mask>.reset is missing"),
