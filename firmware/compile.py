@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ad40 import defaults, spec
-from ad40.files import file_hash, writable_folder, write_json
+from ad40.files import file_hash, read_json, writable_folder, write_json
 from ad40.menu import write_menu
 from ad40.network import write_network
 from ad40.progress import Progress
@@ -61,10 +61,23 @@ def write_sources(design: Design, folder: Path, pipelines: Sequence[compile_netw
     return [generated[0], *below, *compiled.values(), *generated[1:], *registers, *above]
 
 
+def _remove_other_models(folder: Path, design: Design) -> None:
+    """Remove what an earlier compilation into this folder left of models that the design does not hold."""
+    if not (folder / MANIFEST).exists():
+        return
+    kept = {network.name for network in design.trigger.networks}
+    for model in read_json(folder / MANIFEST).get("models", []):
+        if model["name"] not in kept:
+            for kind in ("hls", "network", "interpreter"):
+                shutil.rmtree(folder / kind / model["name"], ignore_errors=True)
+            (folder / model["network"]).unlink(missing_ok=True)
+
+
 def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any]:
     """Compile into `folder` and write its manifest last; the manifest. Three steps of `bar` for each network."""
     trigger, latency = design.trigger, design.latency
     writable_folder(folder)
+    _remove_other_models(folder, design)
     (folder / MANIFEST).unlink(missing_ok=True)  # an interrupted compilation must not look finished
     models, pipelines = [], []
     for k, (network, model_folder) in enumerate(zip(trigger.networks, design.folders, strict=True)):
