@@ -1,0 +1,193 @@
+"""The C++ source of a model's library: the tables of its frozen network and its menu; ad40/cpp/ holds the rest."""
+
+from __future__ import annotations
+
+import re
+
+from ad40 import objects, spec
+from ad40.errors import SpecError
+from ad40.library_proof import Dense, Plan, plan
+from ad40.model import Model
+from ad40.network import Network
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+def stem(network: Network) -> str:
+    """File name of a model's library without its ending, <name>_<version>. `SpecError` when they cannot name a file."""
+    for label, text in (("name", network.name), ("version", network.version)):
+        if not _NAME.fullmatch(text):
+            raise SpecError("network.json", label, repr(text), "letters, digits and _.+- only: it names the library")
+    return f"{network.name}_{network.version}"
+
+
+def namespace(network: Network) -> str:
+    """C++ namespace of a model, its own for every name, version and content."""
+    return re.sub(r"\W", "_", f"model_{stem(network)}_{network.hash[:8]}")
+
+
+def source(model: Model) -> str:
+    """The C++ source of a model's library. Raises `Ad40Error` when 64 bits do not hold the network."""
+    p, space = plan(model.network), namespace(model.network)
+    return "\n".join(
+        [
+            f"// The integer emulator of {stem(model.network)}, written by `ad40 library`. Do not edit.",
+            f"// network {model.network.hash}",
+            f"// menu    {model.menu.hash}",
+            '#include "ad40/kernel.h"\n',
+            f"namespace {{\nnamespace {space} {{\n",
+            "using namespace ad40::kernel;\n",
+            *(_layer(i, p) for i in range(len(p.layers))),
+            _network(model, p),
+            f"}}  // namespace {space}\n}}  // namespace\n",
+            f'using ad40_network = {space}::Network;\n#include "ad40/exports.h"\n',
+        ]
+    )
+
+
+def _type(bits: int) -> str:
+    return f"std::int{bits}_t"
+
+
+def _number(value: int) -> str:
+    """A literal; the most negative int64 has none of its own."""
+    if value == -(1 << 63):
+        return f"({value + 1}LL - 1)"
+    return str(value) if -(1 << 31) < value < 1 << 31 else f"{value}LL"
+
+
+def _text(value: str) -> str:
+    """A string literal, ASCII only."""
+    octets = (chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode())
+    return '"' + "".join(octets) + '"'
+
+
+def _array(kind: str, name: str, values: list[str]) -> str:
+    """A constant array, in lines of at most 110 characters. `values` is not empty."""
+    flat = f"  static constexpr {kind} {name}[] = {{{', '.join(values)}}};"
+    if len(flat) <= 110:
+        return flat
+    lines, line = [f"  static constexpr {kind} {name}[] = {{"], "     "
+    for value in values:
+        if len(line) + len(value) > 108:
+            lines.append(line)
+            line = "     "
+        line += f" {value},"
+    return "\n".join([*lines, f"{line[:-1]}}};"])
+
+
+def _struct(*values: int | str) -> str:
+    return "{" + ", ".join(_number(v) if isinstance(v, int) else v for v in values) + "}"
+
+
+def _kept(p: Plan, i: int) -> list[int]:
+    """Outputs of layer i that matter: of the last one those that are scored."""
+    return p.scored if i == len(p.layers) - 1 else list(range(len(p.layers[i].bias)))
+
+
+def _layer(i: int, p: Plan) -> str:
+    dense = p.layers[i]
+    layer, fmt, rows = dense.layer, dense.layer.output, _kept(p, i)
+    terms, first = _terms(dense, rows)
+    limit = 1 << (dense.bits - 1)
+    ends = max(fmt.min_code, -limit), min(fmt.max_code, limit - 1)
+    n_in = len(dense.weight[0])
+    lines = [
+        f"struct Layer{i} {{  // {_text(layer.name)}: {n_in} to {len(rows)}, {first[-1]} weights, {_format(dense)}",
+        f"  using Sum = {_type(dense.bits)};",
+        f"  static constexpr std::size_t outputs = {len(rows)};\n  static constexpr int shift = {dense.shift};",
+        f"  static constexpr bool relu = {str(layer.activation == 'relu').lower()};",
+        f"  static constexpr Rounding rounding = Rounding::{fmt.rounding.lower()};",
+        f"  static constexpr Overflow overflow = Overflow::{fmt.overflow.lower()};",
+        f"  static constexpr Sum low = {_number(ends[0])}, high = {_number(ends[1])};"
+        if fmt.overflow == "SAT"
+        else f"  static constexpr int width = {fmt.width};\n"
+        f"  static constexpr bool is_signed = {str(fmt.signed).lower()};",
+        _array("Sum", "bias", [_number(dense.bias[row]) for row in rows]),
+        "  // {input, weight} of output k: terms[first[k]] up to terms[first[k + 1]]",
+        _array("std::size_t", "first", [str(n) for n in first]),
+        _array("Term<Sum>", "terms", terms or ["{0, 0}"]),
+        "};\n",
+    ]
+    return "\n".join(lines)
+
+
+def _format(dense: Dense) -> str:
+    fmt = dense.layer.output
+    return f"{'signed' if fmt.signed else 'unsigned'} {fmt.width} bits, {fmt.fraction} of them fraction"
+
+
+def _terms(dense: Dense, rows: list[int]) -> tuple[list[str], list[int]]:
+    """The weights that are not zero, and where each row begins."""
+    terms: list[str] = []
+    first = [0]
+    for row in rows:
+        terms += [_struct(i, w) for i, w in enumerate(dense.weight[row]) if w]
+        first.append(len(terms))
+    return terms, first
+
+
+def _network(model: Model, p: Plan) -> str:
+    network, fmt = model.network, model.network.input.format
+    up_x = network.score_fraction - fmt.fraction
+    up_y = network.score_fraction - network.layers[-1].output.fraction
+    layers = ", ".join(f"Layer{i}" for i in range(len(p.layers)))
+    texts = {
+        "name": network.name,
+        "version": network.version,
+        "network_hash": network.hash,
+        "menu_hash": model.menu.hash,
+        "spec_hash": network.spec_hash,
+    }
+    lines = [
+        "struct Network {",
+        *(f"  static constexpr const char *{key} = {_text(value)};" for key, value in texts.items()),
+        f"  static constexpr int score_fraction = {network.score_fraction};",
+        f"  using Code = {_type(p.code_bits)};  // of the normalisation",
+        "  using X = Layer0::Sum;",
+        f"  using Total = {_type(p.total_bits)};  // of the score",
+        f"  static constexpr Code min = {_number(fmt.min_code)}, max = {_number(fmt.max_code)};",
+        "  // index, low, high, offset, right, left",
+        _array("Input<Code>", "inputs", [_struct(i.index, i.low, i.high, i.offset, i.right, i.left) for i in p.inputs]),
+        _array("Object", "objects", _objects(p)),
+        f"  static constexpr std::size_t outputs = {len(p.scored)};",
+        f"  static constexpr Total up_x = {1 << up_x}, up_y = {1 << up_y};  // to units of the score",
+        _array("Scored", "scored", [_struct(i, k) for k, i in enumerate(p.scored)]),
+        "  template <std::size_t N>",
+        "  static void run(const X (*x)[N], Total (*y)[N]) {",
+        f"    layers<N, {layers}>(x, y);",
+        "  }",
+        *_fields(),
+        *_seeds(model),
+        "};\n",
+    ]
+    return "\n".join(lines)
+
+
+def _objects(p: Plan) -> list[str]:
+    slots = [i.index // objects.N_FEATURES for i in p.inputs]
+    return [_struct(slot, slots.index(slot), slots.index(slot) + slots.count(slot)) for slot in sorted(set(slots))]
+
+
+def _fields() -> list[str]:
+    t = objects._tables()
+    columns = (t.shift, t.mask, t.sign, t.high)
+    rows = zip(*(column.ravel().tolist() for column in columns), strict=True)
+    return [
+        "  // of the words on the links: shift, mask, sign, highest",
+        _array("Field", "fields", [_struct(*row) for row in rows]),
+    ]
+
+
+def _seeds(model: Model) -> list[str]:
+    seeds = model.menu.seeds
+    ranges = [_struct(bit, *pair) for bit, seed in enumerate(seeds) for pair in seed.bx]
+    anywhere = sum(1 << bit for bit, seed in enumerate(seeds) if not seed.bx)
+    return [
+        f"  static constexpr std::uint32_t seed_count = {len(seeds)}, seeds_anywhere = {anywhere:#x};",
+        _array("const char *", "seed_names", [_text(seed.name) for seed in seeds]).replace("* ", "*"),
+        _array("std::uint32_t", "thresholds", [f"{seed.threshold}u" for seed in seeds]),
+        f"  static constexpr std::uint16_t orbit_bx = {spec.latency().orbit_bx};",
+        f"  static constexpr std::uint32_t bx_range_count = {len(ranges)};",
+        _array("BxRange", "bx_ranges", ranges or ["{0, 0, 0}"]),
+    ]
