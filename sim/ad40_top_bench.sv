@@ -3,7 +3,7 @@
 // nothing here wakes Python at a clock. cocotb starts, waits for `alarm` and `done`, and masters the AXI4-Lite bus.
 // Simulation only.
 module ad40_top_bench #(
-    parameter int COUNTER_BITS = 32  // width of the counters of the device
+    parameter logic [31:0] PRESET = 32'hffffffff  // see `preset`
 ) (
     input logic        clk /*verilator public_flat_rw*/,
     input logic        rst /*verilator public_flat_rw*/,
@@ -11,6 +11,8 @@ module ad40_top_bench #(
     input logic        play /*verilator public_flat_rw*/,         // high: open the files and play from line 0; low: close
     input logic [31:0] alarm_line /*verilator public_flat_rw*/,   // line at which `alarm` rises
     input logic [ 8:0] ready_level /*verilator public_flat_rw*/,  // m_axis_tready in so many of 256 clocks, at random
+    // counters of links and readout stand at PRESET while high, and count on from there
+    input logic        preset /*verilator public_flat_rw*/,
     output logic       alarm /*verilator public_flat_rw*/,
     output logic       done /*verilator public_flat_rw*/,         // every line has been on the pins
 
@@ -103,14 +105,36 @@ module ad40_top_bench #(
   logic [31:0] out_data;
   logic out_valid, out_soo, out_sof;
 
-  ad40_top #(
-      .COUNTER_BITS(COUNTER_BITS)
-  ) dut (
-      .*
-  );
+  ad40_top dut (.*);
 
   logic [5:0] strobe;
   assign strobe = {dut.lumi_start, dut.snapshot, dut.counter_rst, dut.prescale_rst, dut.update_now, dut.update};
+
+  // Counters shortly before they wrap: no simulation lasts long enough to get there by itself
+  generate
+    for (genvar l = 0; l < N_LANES; l++) begin : g_preset
+      always @(posedge preset) begin
+        force dut.links_i.g_lane[l].corrupted_i.count = PRESET;
+        force dut.links_i.g_lane[l].late_i.count = PRESET;
+        force dut.links_i.g_lane[l].missing_i.count = PRESET;
+      end
+      always @(negedge preset) begin
+        release dut.links_i.g_lane[l].corrupted_i.count;
+        release dut.links_i.g_lane[l].late_i.count;
+        release dut.links_i.g_lane[l].missing_i.count;
+      end
+    end
+  endgenerate
+  always @(posedge preset) begin
+    force dut.links_i.resync_i.count = PRESET;
+    force dut.readout_i.packets.count = PRESET;
+    force dut.readout_i.overflow.count = PRESET;
+  end
+  always @(negedge preset) begin
+    release dut.links_i.resync_i.count;
+    release dut.readout_i.packets.count;
+    release dut.readout_i.overflow.count;
+  end
 
   // Recorders: what a register behind the device samples at each edge
   logic held, held_last;

@@ -101,7 +101,7 @@ async def act(dut: Any, host: Host, action: str, argument: Any) -> dict[str, Any
 @cocotb.parametrize(number=range(len(PLAN["runs"])))
 async def top(dut: Any, number: int) -> None:
     run = PLAN["runs"][number]
-    dut.play.value, dut.rst.value, dut.scenario.value = 0, 1, number
+    dut.play.value, dut.rst.value, dut.scenario.value, dut.preset.value = 0, 1, number, 0
     dut.alarm_line.value, dut.ready_level.value = NEVER, run["ready"]
     Clock(dut.clk, PLAN["period_ps"], "ps", impl="gpi").start()
     await ClockCycles(dut.clk, 4)
@@ -110,6 +110,11 @@ async def top(dut: Any, number: int) -> None:
     dut.rst.value = 0
     await ClockCycles(dut.clk, 2)
     done = [await act(dut, host, action, argument) for action, argument in run["before"]]
+    if run["preset"]:
+        dut.preset.value = 1
+        await ClockCycles(dut.clk, 2)
+        dut.preset.value = 0
+        await ClockCycles(dut.clk, 2)
     began = time.perf_counter()
     dut.play.value = 1
     for line, action, argument in run["actions"]:

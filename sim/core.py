@@ -14,6 +14,7 @@ from ad40 import objects, spec
 from ad40.emulator import Emulator
 from ad40.errors import CheckError
 from sim import runner, vectors
+from sim.cover import cover_counters, cover_decisions
 from sim.coverage import Coverage
 from sim.firmware import Firmware
 from sim.lanes import noise_bits
@@ -36,13 +37,15 @@ def settings(live: Live) -> dict[str, Any]:
     }
 
 
-def runs(firmware: Firmware, codes: NDArray[np.int32], rng: np.random.Generator) -> list[Run]:
-    """The runs on event codes (n, 19, 3), and on edge vectors of every network."""
+def runs(firmware: Firmware, codes: NDArray[np.int32], pool: NDArray[np.uint64], rng: np.random.Generator) -> list[Run]:
+    """The runs on event codes (n, 19, 3) back to back, on the events of a pool (m, 19), and on edge vectors of every
+    network."""
     words = noise_bits(objects.pack(codes), rng)
+    pool = noise_bits(pool[rng.permutation(len(pool))], rng)
     raw = rng.integers(0, 1 << 64, (1024, objects.N_OBJECTS), dtype=np.uint64)
     raw[:, [kind.word_bits == 32 for kind in spec.objects().slots]] &= np.uint64(0xFFFFFFFF)
     edges = [noise_bits(objects.pack(vectors.edge_codes(Emulator(n))), rng) for n in firmware.trigger.networks]
-    return vectors.core_runs(words, np.concatenate([*edges, raw]), firmware.trigger, firmware.latency, rng)
+    return vectors.core_runs(words, pool, np.concatenate([*edges, raw]), firmware.trigger, firmware.latency, rng)
 
 
 def simulate(firmware: Firmware, chosen: Sequence[Run], scratch: Path, seed: int, coverage: Coverage) -> list[Result]:
@@ -101,11 +104,7 @@ def judge(firmware: Firmware, run: Run, number: int, folder: Path, coverage: Cov
     result.faults += compare_counters(left["counters"], wanted, COUNTER_BITS)
     if run.name in TAPS:
         result.where = localise(firmware, run, number, folder)
-    for name, values in wanted.items():
-        for i, value in enumerate(values):
-            entry = f"{name}[{firmware.trigger.menu.seeds[i].name}]" if len(values) > 1 or "_before _after _accepted".find(name[3:]) >= 0 else name
-            coverage.hit("counter counted", entry, value)
-            coverage.hit("counter wrapped", entry, value >> COUNTER_BITS)
+    cover_counters(wanted, COUNTER_BITS, firmware, coverage)
     cover(run, expected, firmware, coverage)
     return result
 
@@ -151,57 +150,3 @@ def cover(run: Run, expected: Expected, firmware: Firmware, coverage: Coverage) 
         coverage.hit("decision", "update request at the last BX of an orbit", len(expected.live) - 1)
     if run.update_mode == 1:
         coverage.hit("decision", "update taken at an orbit start", len(expected.live) - 1)
-
-
-def cover_decisions(expected: Expected, firmware: Firmware, coverage: Coverage) -> None:
-    """Bins of seeds, rules and decisions."""
-    menu, d = firmware.trigger.menu, expected.decided
-    seeds = np.array(menu.seed_models)
-    starts = [start for start, _ in expected.live]
-    totals = {name: np.zeros(len(seeds), np.int64) for name in ("below", "at", "above", "bx", "off", "vetoed", "masked")}
-    for (start, live), stop in zip(expected.live, [*starts[1:], len(expected.line)], strict=True):
-        part = slice(start, stop)
-        distance = expected.scores[part][:, seeds] - live.thresholds
-        allowed = live.bx_mask[expected.bx[part]]
-        open_ = allowed & ~expected.bad[part, None]
-        totals["below"] += ((distance == -1) & open_).sum(axis=0)
-        totals["at"] += ((distance == 0) & open_).sum(axis=0)
-        totals["above"] += ((distance == 1) & open_).sum(axis=0)
-        totals["bx"] += ((distance >= 0) & ~allowed & ~expected.bad[part, None]).sum(axis=0)
-        totals["off"] += (d.before[part] & (live.factors == 0)).sum(axis=0)
-        totals["vetoed"] += (d.after[part] & live.veto & d.vetoed[part, None]).sum(axis=0)
-        totals["masked"] += (d.after[part] & ~live.mask).sum(axis=0)
-    for i, seed in enumerate(menu.seeds):
-        group = f"seed {seed.name}"
-        fired = int(d.before[:, i].sum())
-        passed = int(d.after[:, i].sum())
-        coverage.hit(group, "fired", fired)
-        coverage.hit(group, "did not fire", len(d.before) - fired)
-        coverage.hit(group, "passed its prescale", passed)
-        coverage.hit(group, "was prescaled away", fired - passed - int(totals["off"][i]))
-        for name, key in (("at threshold - 1", "below"), ("at threshold", "at"), ("at threshold + 1", "above"),
-                          ("was kept out by the BX mask", "bx"), ("was switched off by factor 0", "off"),
-                          ("vetoed an event", "vetoed"), ("was masked", "masked")):  # fmt: skip
-            coverage.hit(group, name, int(totals[key][i]))
-    rules = d.refused.any(axis=1)
-    accepts = np.flatnonzero(d.l1a)
-    for name, flags in {
-        "accepted": d.l1a,
-        "not accepted": ~d.l1a,
-        "lost to a rule": d.request & rules,
-        "lost to busy": d.request & ~rules & expected.busy,
-        "busy": expected.busy,
-        "bad event": expected.bad,
-        "vetoed": d.vetoed,
-        "two in a row": np.diff(accepts) == 1,
-        "BX 0": expected.bx == 0,
-        "last BX of the orbit": expected.bx == len(menu.bx_mask) - 1,
-    }.items():
-        coverage.hit("decision", name, int(flags.sum()))
-    windows = np.zeros((len(d.l1a), 4), np.int64)
-    for start, live in expected.live:
-        windows[start:] = live.windows
-    for rule in range(4):
-        coverage.hit(f"rule {rule + 1}", "refused an event", int(d.refused[:, rule].sum()))
-        later, earlier = accepts[rule + 1 :], accepts[: -rule - 1]
-        coverage.hit(f"rule {rule + 1}", "let one pass at its last BX", int((later - earlier == windows[later, rule]).sum()))

@@ -18,10 +18,11 @@ from ad40.packets import Packets, read_packets
 from sim.firmware import Firmware
 from sim.reference import CORRUPTED, LATE, MISSING, Bools, Decided, Received, counts, decide, receive, scores_of
 from sim.scoreboard import Observed, Result, compare, compare_counters, read_decisions, read_hex
-from sim.top import TopRun
+from sim.top import PRESET, TopRun
 from sim.vectors import Change, Expected, check_emulator, live_of, timeline
 
 STROBES = ("update", "update_now", "prescale_rst", "counter_rst", "snapshot", "lumi_start")
+PRESET_COUNTERS = ("cnt_corrupted", "cnt_late", "cnt_missing", "cnt_resync", "cnt_packets", "cnt_overflow")
 BUSY_LAG = 2  # lines from the state of the readout to the m_busy that shows it
 FLAG_OVERFLOW, FLAG_LINK, FLAG_EXTERNAL = 1, 2, 4
 
@@ -115,8 +116,9 @@ def judge(firmware: Firmware, run: TopRun, number: int, folder: Path) -> Judged:
         result.faults.append(f"RTL != credits: m_busy in {len(wrong)} slots; first at slot {k}, {int(busy[k])} vs {int(readout.busy[k])}")
     packets, faults = check_packets(firmware, run, recorded, received, expected, readout)
     result.faults += faults
-    result.faults += check_actions(firmware, run, recorded, received, expected, readout)
-    return Judged(run, recorded, received, expected, packets, readout, result)
+    judged = Judged(run, recorded, received, expected, packets, readout, result)
+    result.faults += check_actions(judged, firmware)
+    return judged
 
 
 def expect(firmware: Firmware, run: TopRun, recorded: Recorded, received: Received, busy: Bools) -> Expected:
@@ -244,30 +246,29 @@ def check_packets(firmware: Firmware, run: TopRun, recorded: Recorded, received:
     return packets, []
 
 
-def check_actions(firmware: Firmware, run: TopRun, recorded: Recorded, received: Received, expected: Expected,
-                  readout: Readout) -> list[str]:  # fmt: skip
+def check_actions(judged: Judged, firmware: Firmware) -> list[str]:
     """Counters as the host read them, latched by a snapshot or by the start of a lumi section; and status."""
     faults: list[str] = []
+    recorded = judged.recorded
     latches = np.sort(np.concatenate([recorded.strobes["snapshot"], recorded.strobes["lumi_start"]]))
     for action in recorded.actions:
         if action["action"] == "counters":
             latched = latches[latches <= action["ended"]]
-            wanted = counters_at(firmware, run, recorded, received, expected, readout, int(latched[-1]))
+            wanted = counters_at(judged, firmware, int(latched[-1]))
             found = {k: v if isinstance(v, list) else [v] for k, v in action["result"].items()}
             if set(found) != set(wanted):
                 faults.append(f"counters {sorted(set(found) ^ set(wanted))} are not both read and expected")
                 continue
             faults += compare_counters(found, wanted, 32)
-        if action["action"] == "status":
-            status = action["result"]
-            if not status["sts_aligned"]:
-                faults.append("sts_aligned is 0 while orbits run")
+        if action["action"] == "status" and not action["result"]["sts_aligned"]:
+            faults.append("sts_aligned is 0 while orbits run")
     return faults
 
 
-def counters_at(firmware: Firmware, run: TopRun, recorded: Recorded, received: Received, expected: Expected,
-                readout: Readout, line: int) -> dict[str, list[int]]:  # fmt: skip
-    """Every counter as it stands in a line: what happened in the lines before it."""
+def counters_at(judged: Judged, firmware: Firmware, line: int) -> dict[str, list[int]]:
+    """Every counter as it stands in a line: what happened in the lines before it, not wrapped."""
+    run, recorded, received = judged.run, judged.recorded, judged.received
+    expected, readout = judged.expected, judged.readout
     out = expected.line + firmware.latency
     slots = int(np.searchsorted(out, line))
     series = counts(expected.decided, expected.mask(), expected.bad, expected.busy)
@@ -282,8 +283,8 @@ def counters_at(firmware: Firmware, run: TopRun, recorded: Recorded, received: R
     ended = recorded.words[recorded.words[:, 1] == 1, 0]
     wanted["cnt_packets"] = [int((ended < line).sum())]
     wanted["cnt_overflow"] = [int((~readout.taken & (readout.moved < line)).sum())]
+    if run.preset:
+        for name in PRESET_COUNTERS:
+            wanted[name] = [PRESET + count for count in wanted[name]]
     return wanted
 
-
-def decided_of(judged: Judged) -> Decided:
-    return judged.expected.decided

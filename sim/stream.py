@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ class StreamRun:
         return self.run.name
 
 
-def runs(firmware: Firmware, words: NDArray[np.uint64], rng: np.random.Generator) -> list[StreamRun]:
-    """Back-pressure, gaps, both, a closed sink; some events with faults, some that end their orbit; and last the
-    events back to back."""
+def runs(firmware: Firmware, words: NDArray[np.uint64], pool: NDArray[np.uint64], rng: np.random.Generator) -> list[StreamRun]:
+    """Back-pressure, gaps, both, a closed sink; some events with faults, some that end their orbit, from a pool
+    (m, 19); and last event words (n, 19) back to back."""
     menu, chosen = firmware.trigger.menu, []
     for name, valid, ready, closed in (
         ("stream: held back", ALWAYS, 90, 0),
@@ -47,7 +47,7 @@ def runs(firmware: Firmware, words: NDArray[np.uint64], rng: np.random.Generator
         ("stream: gaps, held back", 160, 140, 0),
         ("stream: closed, then open", ALWAYS, ALWAYS, 300),
     ):
-        some = words[: min(len(words), 1200)]
+        some = pool[rng.integers(0, len(pool), 1200)]
         last = rng.random(len(some)) < 0.01
         orbit = np.concatenate([[0], np.cumsum(last)[:-1]])
         starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1 if last[-1] else np.flatnonzero(last) + 1])
@@ -55,7 +55,7 @@ def runs(firmware: Firmware, words: NDArray[np.uint64], rng: np.random.Generator
         run = Run(name, some, bx, orbit, {"valid": np.ones(len(some), np.bool_), "last": last}, menu)
         run.flags["error"] = rng.random(len(some)) < 0.02
         chosen.append(StreamRun(run, valid, ready, closed))
-    chosen.append(StreamRun(replace(steady("stream: back to back", words, menu))))
+    chosen.append(StreamRun(steady("stream: back to back", words, menu)))
     return chosen
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ad40 import objects
 from ad40.errors import CheckError
 from ad40.menu import Menu, Rule
 from sim import lanes, runner
@@ -21,6 +22,7 @@ from sim.vectors import live_of
 
 TOP, MODULE = "ad40_top_bench", "sim.cocotb_top"
 READY = 256  # of 256 clocks
+PRESET = 0xFFFFFFFF  # as in ad40_top_bench.sv
 TAIL_BX = 400  # good and empty BX at the end of a run, in which accepts arrive and packets leave
 RULES = (Rule(1, 3), Rule(2, 25), Rule(3, 100), Rule(4, 240))
 
@@ -33,7 +35,8 @@ class TopRun:
 
     menu: in force at the start; its values are written and taken over before the lanes play. updates: shadow menu,
     prescale column and mode of each update or switch among the actions, in order. load: use `Device.load` for the
-    first settings. steady_menu: no resync and no change but the prescale column, so that the emulator must agree.
+    first settings. preset: counters of links and readout start shortly before they wrap. bx_rows: rows of the BX mask
+    (BX, seeds that may fire) that differ from the menu.
     """
 
     name: str
@@ -48,6 +51,7 @@ class TopRun:
     actions: tuple[Action, ...] = ()
     updates: tuple[tuple[Menu, int, int], ...] = ()
     load: bool = False
+    preset: bool = False
     bx_rows: tuple[tuple[int, int], ...] = ()
 
     def before(self) -> list[tuple[str, Any]]:
@@ -73,6 +77,18 @@ def menu_settings(menu: Menu, column: int = 0) -> dict[str, Any]:
         "veto": sum(1 << i for i, on in enumerate(live.veto) if on),
         "rule_window": list(live.windows),
     }
+
+
+def shifted(menu: Menu, delta: int) -> Menu:
+    """The menu with all thresholds moved."""
+    return replace(menu, seeds=tuple(replace(s, threshold=max(s.threshold + delta, 0)) for s in menu.seeds))
+
+
+def lowered(menu: Menu, scores: NDArray[np.int32]) -> Menu:
+    """The menu with thresholds that a good part of events reaches: scores (n, models)."""
+    share = [0.6 + 0.35 * i / max(len(menu.seeds) - 1, 1) for i in range(len(menu.seeds))]
+    cuts = [int(np.quantile(scores[:, m], q)) + 1 for q, m in zip(share, menu.seed_models, strict=True)]
+    return replace(menu, seeds=tuple(replace(s, threshold=c) for s, c in zip(menu.seeds, cuts, strict=True)))
 
 
 @dataclass
@@ -116,6 +132,20 @@ class Builder:
     def all_lanes(self) -> tuple[bool, ...]:
         return (True,) * len(self.firmware.lane_names)
 
+    def runs(self, orbits: int, clean: NDArray[np.uint64], load: bool) -> list[TopRun]:
+        """Every run. clean: events for good links and the menu as it is; load: all of it written by the host
+        software, which takes thousands of accesses for the BX mask."""
+        menu = self.firmware.trigger.menu
+        low = lowered(menu, self.firmware.trigger.score(objects.unpack(self.words[:2000])))
+        n_lanes = len(self.all_lanes)
+        groups = [[lane, (lane + 3) % n_lanes] for lane in range(min(3, n_lanes))] + [[i] for i in range(6, n_lanes)]
+        chosen = [replace(self.clean(clean, menu), load=load), self.tour(menu)]
+        chosen += [self.faulty(i, sorted(set(group)), low) for i, group in enumerate(groups)]
+        chosen += [self.pressed(0, 0, replace(low, rules=()), 4), self.pressed(0, 1, replace(low, rules=()))]
+        chosen += [self.pressed(1, 1, menu)]
+        ruled = replace(menu, rules=RULES)
+        return [*chosen, self.orbits(orbits, ruled, [shifted(ruled, delta) for delta in (1, -1, 0)])]
+
     def clean(self, words: NDArray[np.uint64], menu: Menu) -> TopRun:
         """The events as they are on good links, one per BX, and the menu as compiled, loaded by the host software."""
         laid = self.lines(words)
@@ -133,7 +163,7 @@ class Builder:
         laid.error[:, list(disabled)] |= self.rng.random((len(laid), len(disabled))) < 0.01
         enable = tuple(i not in disabled for i in range(laid.data.shape[1]))
         names = "+".join(self.firmware.lane_names[i] for i in disabled)
-        return TopRun(f"faults, resyncs, {names} off", laid, menu, enable, ready=self.firmware_ready(number),
+        return TopRun(f"faults, resyncs, {names} off", laid, menu, enable, preset=True, ready=self.firmware_ready(number),
                       actions=((self.at(900), "status", None), (self.last(laid), "counters", None)))  # fmt: skip
 
     def tour(self, menu: Menu) -> TopRun:
@@ -142,7 +172,7 @@ class Builder:
         lead = int(np.flatnonzero(laid.soo.all(axis=1))[0])
         body = lanes.tour(laid.part(lead, len(laid)), self.per_bx, self.orbit, self.rng)
         laid = lanes.join([laid.part(0, lead), body])
-        return TopRun("every fault on every lane", laid, menu, self.all_lanes,
+        return TopRun("every fault on every lane", laid, menu, self.all_lanes, preset=True,
                       actions=((self.at(900), "status", None), (self.last(laid), "counters", None)))  # fmt: skip
 
     def firmware_ready(self, number: int) -> int:
@@ -150,11 +180,11 @@ class Builder:
 
     def pressed(self, source: int, ignore_busy: int, menu: Menu, level: int = 16) -> TopRun:
         """Half an orbit with many accepts and an output that is slow, closed and open again."""
-        laid = self.lines(self.draw(1800), rate=0.002)
+        laid = self.lines(self.draw(1800), rate=0.01 if source else 0.002)
         steps = ((200, 30), (700, 0), (1000, READY), (1300, 10), (1700, READY))
         actions = [(self.at(bx), "ready", level_) for bx, level_ in steps]
         name = f"readout: {'external' if source else 'own'} accepts, busy {'ignored' if ignore_busy else 'obeyed'}"
-        return TopRun(name, laid, menu, self.all_lanes, l1a_source=source, ignore_busy=ignore_busy, busy_level=level,
+        return TopRun(name, laid, menu, self.all_lanes, preset=True, l1a_source=source, ignore_busy=ignore_busy, busy_level=level,
                       actions=(*actions, (self.last(laid), "counters", None)))  # fmt: skip
 
     def orbits(self, n: int, menu: Menu, levels: Sequence[Menu]) -> TopRun:
@@ -202,7 +232,7 @@ def simulate(firmware: Firmware, chosen: Sequence[TopRun], scratch: Path, seed: 
     plan: dict[str, Any] = {"period_ps": firmware.period_ps, "firmware": str(firmware.folder.resolve()), "runs": []}
     for number, run in enumerate(chosen):
         lanes.write(folder / f"stimulus{number}.bin", run.lines)
-        plan["runs"].append({"ready": run.ready, "before": run.before(), "actions": run.actions})
+        plan["runs"].append({"ready": run.ready, "preset": run.preset, "before": run.before(), "actions": run.actions})
     (folder / "plan.json").write_text(json.dumps(plan))
     runner.run(
         bench, TOP, MODULE, folder,
@@ -213,3 +243,9 @@ def simulate(firmware: Firmware, chosen: Sequence[TopRun], scratch: Path, seed: 
         if not (folder / f"top{number}.json").exists():
             raise CheckError(f"run '{run.name}' did not finish; see {folder / 'simulation.log'}")
     return folder
+
+
+def remove(folder: Path, number: int) -> None:
+    """The large files of a run that has been judged."""
+    for name in ("stimulus{}.bin", "decisions{}.hex", "lane{}.hex", "packets{}.hex", "strobes{}.hex"):
+        (folder / name.format(number)).unlink(missing_ok=True)

@@ -310,11 +310,12 @@ class Draw:
         return flags
 
 
-def core_runs(words: NDArray[np.uint64], edges: NDArray[np.uint64], trigger: Trigger, latency: int,
-              rng: np.random.Generator) -> list[Run]:  # fmt: skip
-    """Every run of the core on event words (n, 19) and edge vectors (m, 19), the events back to back last."""
+def core_runs(words: NDArray[np.uint64], pool: NDArray[np.uint64], edges: NDArray[np.uint64], trigger: Trigger,
+              latency: int, rng: np.random.Generator) -> list[Run]:  # fmt: skip
+    """Every run of the core: directed ones on the events of a pool (m, 19), edge vectors (k, 19), and last the event
+    words (n, 19) back to back."""
     menu, orbit_bx, draw = trigger.menu, spec.latency().orbit_bx, Draw(rng)
-    some = words[: min(len(words), 1500)]
+    some = pool[:1500]
     picks = picks_of(scores_of(trigger, some), menu)
     level = {delta: with_thresholds(menu, [p + delta for p in picks]) for delta in (-1, 0, 1)}
     twice = np.concatenate([some, some])
@@ -348,14 +349,14 @@ def core_runs(words: NDArray[np.uint64], edges: NDArray[np.uint64], trigger: Tri
     # each seed is masked once and the veto once; half of the seeds or more stay in the OR
     n_seeds = len(picks)
     for half in (range(0, n_seeds, 2), range(1, n_seeds, 2)):
-        run = steady("masks, rules, busy", np.resize(words, (max(4000, orbit_bx + 500), 19)), busier(low, half, -1))
+        run = steady("masks, rules, busy", np.resize(pool, (max(4000, orbit_bx + 500), 19)), busier(low, half, -1))
         busy = np.repeat(draw.some(len(run.words) // 5 + 1, 0.5), 5)[: len(run.words)]
         run.flags.update({"error": draw.some(len(run.words), 0.1), "busy": busy})
         runs.append(run)
     for veto in range(n_seeds):
-        runs.append(steady(f"veto of {menu.seeds[veto].name}", words[:600], busier(low, (), veto)))
+        runs.append(steady(f"veto of {menu.seeds[veto].name}", pool[:600], busier(low, (), veto)))
     runs.append(
-        bursts(np.resize(words, (8000, 19)), replace(low, rules=(Rule(1, 2),)), busier(low, (0,), n_seeds - 1), latency, draw)
+        bursts(np.resize(pool, (8000, 19)), replace(low, rules=(Rule(1, 2),)), busier(low, (0,), n_seeds - 1), latency, draw)
     )
     runs.append(steady("stream", words, menu))
     return runs
