@@ -28,6 +28,12 @@ def namespace(network: Network) -> str:
 
 def source(model: Model) -> str:
     """The C++ source of a model's library. Raises `Ad40Error` when 64 bits do not hold the network."""
+    space = namespace(model.network)
+    return f'{tables(model)}\nusing ad40_network = {space}::Network;\n#include "ad40/exports.h"\n'
+
+
+def tables(model: Model) -> str:
+    """The constants of a model, in a namespace of its own inside the unnamed one."""
     p, space = plan(model.network), namespace(model.network)
     return "\n".join(
         [
@@ -40,7 +46,6 @@ def source(model: Model) -> str:
             *(_layer(i, p) for i in range(len(p.layers))),
             _network(model, p),
             f"}}  // namespace {space}\n}}  // namespace\n",
-            f'using ad40_network = {space}::Network;\n#include "ad40/exports.h"\n',
         ]
     )
 
@@ -153,10 +158,7 @@ def _network(model: Model, p: Plan) -> str:
         f"  static constexpr std::size_t outputs = {len(p.scored)};",
         f"  static constexpr Total up_x = {1 << up_x}, up_y = {1 << up_y};  // to units of the score",
         _array("Scored", "scored", [_struct(i, k) for k, i in enumerate(p.scored)]),
-        "  template <std::size_t N>",
-        "  static void run(const X (*x)[N], Total (*y)[N]) {",
-        f"    layers<N, {layers}>(x, y);",
-        "  }",
+        f"  using Layers = List<{layers}>;",
         *_fields(),
         *_seeds(model),
         "};\n",

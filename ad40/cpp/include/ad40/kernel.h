@@ -42,6 +42,9 @@ struct Term {
   Sum weight;
 };
 
+template <class... Layer>
+struct List {};
+
 struct Scored {
   int input, output;
 };
@@ -63,9 +66,9 @@ constexpr T clamp(T value, T low, T high) {
   return raised > high ? high : raised;
 }
 
-// A sum with L::shift more fraction bits than the output, to an output code. Right shifts of negative numbers are
+// A sum with L::shift more fraction bits than the output, to an output code of layer L. Right shifts of negative numbers are
 // arithmetic with every compiler that can build this (and by the standard from C++20 on).
-template <class L, class Sum = typename L::Sum>
+template <class L, class Sum>
 constexpr Sum quantise(Sum s) {
   if constexpr (L::relu) s = s < 0 ? Sum(0) : s;
   if constexpr (L::shift < 0) {
@@ -111,14 +114,14 @@ inline void dense(const typename L::Sum (*x)[N], Out (*y)[N], std::index_sequenc
 
 // One layer after the other; the codes of each are held in the type in which the next one sums.
 template <std::size_t N, class Last, class Out>
-inline void layers(const typename Last::Sum (*x)[N], Out (*y)[N]) {
+inline void layers(List<Last>, const typename Last::Sum (*x)[N], Out (*y)[N]) {
   dense<N, Last>(x, y, std::make_index_sequence<Last::outputs>());
 }
 template <std::size_t N, class First, class Second, class... Rest, class Out>
-inline void layers(const typename First::Sum (*x)[N], Out (*y)[N]) {
+inline void layers(List<First, Second, Rest...>, const typename First::Sum (*x)[N], Out (*y)[N]) {
   alignas(64) typename Second::Sum z[First::outputs][N];
   dense<N, First>(x, z, std::make_index_sequence<First::outputs>());
-  layers<N, Second, Rest...>(z, y);
+  layers<N>(List<Second, Rest...>(), z, y);
 }
 
 // Where codes come from: 57 codes of an event, or its 19 words.
@@ -170,7 +173,7 @@ inline void block(const typename Source::Word *events, std::uint32_t *scores) {
     }
   }
   alignas(64) Total y[Net::outputs][N];
-  Net::template run<N>(x, y);
+  layers<N>(typename Net::Layers(), x, y);
   alignas(64) Total total[N] = {};
   for (const Scored &s : Net::scored) {
     for (std::size_t e = 0; e < N; ++e) {
