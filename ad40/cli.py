@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from ad40 import __version__
 from ad40.errors import Ad40Error, CheckError, MissingTool
@@ -29,18 +30,15 @@ VERBS = {
         "sim",
         "run the firmware on events in Verilator and hold it against the emulator",
     ),
-    "verify": (
-        "firmware.verify",
-        "firmware",
-        "QKeras, emulator, hls4ml, interpreter and RTL on the same events",
-    ),
+    "mutate": ("sim.mutate", "sim", "plant faults into the firmware; some bench must notice each"),
+    "verify": ("ad40.verify", "firmware", "golden vectors; QKeras, emulator, hls4ml, interpreter and RTL on events"),
     "library": ("ad40.library", "", "the emulator as C++: one shared library for each model, with a CMake package"),
     "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
     "readout": ("ad40.readout", "", "readout packets of the board to the TriggerRecord that `ad40 trigger` writes"),
     "search": ("offline.search", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
     "report": ("offline.report", "offline", "one HTML page of everything in a run folder"),
     "bench": ("firmware.bench", "firmware", "measure speeds, memory and agreement on this machine"),
-    "info": ("ad40.info", "", "explain a TriggerRecord, an event file or a model folder"),
+    "info": ("ad40.info", "", "explain a TriggerRecord, an event file or a model; list the released models"),
 }
 
 
@@ -58,18 +56,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def load(module_name: str, extra: str) -> ModuleType:
+    """The module of a verb. Raises `MissingTool` when its room or a package of its extra is not there."""
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == module_name.split(".")[0]:
+            raise MissingTool(f"the room '{module_name}'", "run ad40 from a checkout of the project") from error
+        raise MissingTool(f"the package '{error.name}'", f"`pip install 'ad40[{extra}]'`") from error
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 1 a check failed, 2 bad input or usage."""
     argv = sys.argv[1:] if argv is None else argv
     verb = _parser().parse_args(argv[:1]).verb
     module_name, extra, text = VERBS[verb]
     try:
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name and error.name.split(".")[0] == module_name.split(".")[0]:
-                raise MissingTool(f"the room '{module_name}'", "run ad40 from a checkout of the project") from error
-            raise MissingTool(f"the package '{error.name}'", f"`pip install 'ad40[{extra}]'`") from error
+        module = load(module_name, extra)
         parser = argparse.ArgumentParser(
             prog=f"ad40 {verb}",
             description=getattr(module, "HELP", text),

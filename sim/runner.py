@@ -34,6 +34,10 @@ RUNTIME = ("verilated.o", "verilated_dpi.o", "verilated_vpi.o", "verilated_threa
 SIMULATORS = ("verilator", "icarus")
 
 
+class BuildError(CheckError):
+    """The sources do not compile."""
+
+
 class Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
     """cocotb's runner without `--public-flat-rw`, which publishes every wire of a network and never finishes to
     build. The bench marks what Python handles. The runtime is taken over from an earlier build in `runtime`."""
@@ -162,7 +166,7 @@ def build(
                     runner.keep_runtime()
         except (subprocess.CalledProcessError, RuntimeError, SystemExit) as error:
             tail = (folder / "build.log").read_text(errors="replace").splitlines()[-15:]
-            raise CheckError(f"{simulator} could not build the bench:\n" + "\n".join(tail)) from error
+            raise BuildError(f"{simulator} could not build the bench:\n" + "\n".join(tail)) from error
     if not current:
         write_json(marker, stamp)
     return runner

@@ -232,7 +232,9 @@ def simulate(firmware: Firmware, chosen: Sequence[TopRun], scratch: Path, seed: 
     plan: dict[str, Any] = {"period_ps": firmware.period_ps, "firmware": str(firmware.folder.resolve()), "runs": []}
     for number, run in enumerate(chosen):
         lanes.write(folder / f"stimulus{number}.bin", run.lines)
-        plan["runs"].append({"ready": run.ready, "preset": run.preset, "before": run.before(), "actions": run.actions})
+        limit = 2 * len(run.lines) + 20000 + 100000 * run.load  # clocks; the host's first writes come before the lines
+        plan["runs"].append({"ready": run.ready, "preset": run.preset, "limit_ns": limit * firmware.period_ps // 1000,
+                             "before": run.before(), "actions": run.actions})  # fmt: skip
     (folder / "plan.json").write_text(json.dumps(plan))
     runner.run(
         bench, TOP, MODULE, folder,
