@@ -43,7 +43,8 @@ module menu #(
     input logic prescale_rst, // prescales start again with the next slot of BX 0
     input logic counter_rst,  // all counters start again
 
-    // BX mask memory: 1 lets the seed fire in that BX. Written at once; not shadowed and not reset.
+    // BX mask memory: 1 lets the seed fire in that BX. Written at once, but not while rst is high; not shadowed and not
+    // reset.
     input logic                         bx_mask_we,
     input logic [ad40_pkg::BX_BITS-1:0] bx_mask_addr,  // below ORBIT_BX
     input logic [ad40_pkg::N_SEEDS-1:0] bx_mask_data,
@@ -176,7 +177,7 @@ module menu #(
       .ROW     (ad40_pkg::BX_RUN_ROW)
   ) bx_mask_i (
       .clk (clk),
-      .we  (bx_mask_we),
+      .we  (bx_mask_we && !rst),
       .addr(bx_mask_addr),
       .data(bx_mask_data),
       .bx  (s_bx),
