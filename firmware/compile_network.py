@@ -25,6 +25,7 @@ from ad40.errors import CheckError, MissingTool
 from ad40.fixed import OVERFLOW, ROUNDING, Fixed
 from ad40.network import Network
 from ad40.spec import LatencySpec
+from firmware.placement import place, total_ns
 from models import build  # sets TF_USE_LEGACY_KERAS before TensorFlow is imported
 
 try:
@@ -307,9 +308,9 @@ def trace(graph: ModelGraph, network: Network, latency: LatencySpec) -> Interpre
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What the compiler reports: pipeline stages in clocks, delay of the slowest stage and of all logic in ns,
-    register bits, and LUTs, the last four as alkaid estimates them. inputs, score: (signed, integer, fraction)
-    of the module's ports. sources: Verilog files."""
+    """What the compiler reports: pipeline stages in clocks, delay of the slowest stage and of all logic in ns as
+    `placement` estimates them, register bits and LUTs as alkaid does. inputs, score: (signed, integer, fraction) of
+    the module's ports. sources: Verilog files."""
 
     stages: int
     stage_ns: float
@@ -323,38 +324,7 @@ class Pipeline:
     def describe(self) -> dict[str, Any]:
         """The figures, for the manifest."""
         names = ("stages", "stage_ns", "logic_ns", "register_bits", "luts")
-        return {name: getattr(self, name) for name in names} | {"tool": "alkaid (estimate)"}
-
-
-def place(logic: Any, stages: int) -> tuple[Any, float]:
-    """Spread the operations over `stages` clocks so that the slowest stage is as short as possible.
-
-    Each operation goes into the earliest stage in which it still finishes; the shortest clock for which that needs
-    no more than `stages` is found by bisection. Returns the logic with its latencies rewritten to whole clocks
-    (which is where alkaid then cuts) and the delay of the slowest stage in ns, in alkaid's estimate.
-    """
-    ops = logic.ops
-    delays = [op.latency - max((ops[a].latency for a in op.addr), default=op.latency) for op in ops]
-
-    def schedule(clock_ns: float) -> tuple[list[int], list[float]]:
-        stage, arrival = [0] * len(ops), [0.0] * len(ops)
-        for i, op in enumerate(ops):
-            if op.addr:
-                stage[i] = max(stage[a] for a in op.addr)
-                arrival[i] = delays[i] + max(arrival[a] for a in op.addr if stage[a] == stage[i])
-                if arrival[i] > clock_ns:
-                    stage[i], arrival[i] = stage[i] + 1, delays[i]
-        return stage, arrival
-
-    low, high = max(delays), float(logic.latency[1]) + 1.0
-    for _ in range(24):
-        middle = (low + high) / 2
-        low, high = (low, middle) if max(schedule(middle)[0]) < stages else (middle, high)
-    stage, arrival = schedule(high)
-    rewritten = [op._replace(latency=s + min(a / high, 1.0)) for op, s, a in zip(ops, stage, arrival, strict=True)]
-    for index in logic.out_idxs:
-        rewritten[index] = rewritten[index]._replace(latency=float(stages))
-    return logic._replace(ops=rewritten), max(arrival)
+        return {name: getattr(self, name) for name in names} | {"tool": "estimate of the compiler"}
 
 
 def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0) -> Pipeline:
@@ -367,9 +337,9 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0
     placed, stage_ns = place(logic, stages)
     if stage_ns > latency.cycle_ns:
         raise CheckError(
-            f"network and score: the slowest of {stages} pipeline stages takes {stage_ns:.2f} ns (alkaid's estimate) "
+            f"network and score: the slowest of {stages} pipeline stages takes {stage_ns:.2f} ns (estimate) "
             f"and a clock has {latency.cycle_ns:.2f} ns; the budget of {latency.budget_ns:g} ns leaves no more stages. "
-            f"All of the logic takes {logic.latency[1]:.1f} ns: use fewer or narrower layers, or prune more weights"
+            f"All of the logic takes {total_ns(logic):.1f} ns: use fewer or narrower layers, or prune more weights"
         )
     name = f"{COMPILED}_{index}"
     for stale in (folder / "src").glob("*.v"):  # of an earlier compilation with more stages
@@ -389,7 +359,7 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0
     return Pipeline(
         stages=stages,
         stage_ns=stage_ns,
-        logic_ns=float(logic.latency[1]),
+        logic_ns=total_ns(logic),
         register_bits=int(model.reg_bits),
         luts=float(logic.cost),
         inputs=tuple(_kif(p) for p in fsm.inp_signals[0].precisions),

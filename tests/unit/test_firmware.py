@@ -210,35 +210,37 @@ def test_yosys_reads_the_largest_board(largest: tuple[Path, list[str]]) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-@needs_compilers
 def test_placement_keeps_every_stage_below_the_clock_it_reports() -> None:
-    from firmware.compile_network import place
+    from firmware import placement
+    from firmware.synth.netlist import delays
 
     class Logic(SimpleNamespace):
         def _replace(self, **new: object) -> Logic:
             return Logic(**{**vars(self), **new})
 
-    class Op(Logic):
-        pass
-
     rng = np.random.default_rng(1)
-    ops = [Op(addr=(), latency=0.0) for _ in range(8)]
+    interval = SimpleNamespace(min=0.0, max=63.0, step=1.0)
+    ops = [Logic(addr=(), opcode=placement.INPUT, qint=interval, latency=0.0) for _ in range(8)]
+    kinds = (placement.ADD, placement.ADD_CONSTANT, placement.RELU, placement.MUX, placement.QUANTISE)
     for i in range(8, 120):
         addr = tuple(int(a) for a in rng.integers(max(0, i - 20), i, 2))
-        ops.append(Op(addr=addr, latency=max(ops[a].latency for a in addr) + float(rng.uniform(0.3, 1.5))))
-    last = max(range(len(ops)), key=lambda i: ops[i].latency)
-    logic = Logic(ops=ops, out_idxs=[last], latency=(0.0, ops[last].latency))
+        ops.append(Logic(addr=addr, opcode=int(rng.choice(kinds)), qint=interval, latency=0.0))
+    cost = placement.operation_delays(ops)
+    adders = [c for c, op in zip(cost, ops, strict=True) if op.opcode in (placement.ADD, placement.ADD_CONSTANT)]
+    gates = [c for c, op in zip(cost, ops, strict=True) if op.opcode == placement.RELU]
+    assert min(adders) > max(gates) > 0.3 and sum(cost[:8]) == 0
+    logic = Logic(ops=ops, out_idxs=[119])
+    total = placement.total_ns(logic)
+    registers = delays()["flip_flop"] + delays()["setup"] + delays()["uncertainty"]
     for stages in (1, 2, 4):
-        placed, stage_ns = place(logic, stages)
-        assert ops[last].latency / stages <= stage_ns + 1e-6
-        delay = [o.latency - max((ops[a].latency for a in o.addr), default=o.latency) for o in ops]
+        placed, stage_ns = placement.place(logic, stages)
+        assert total / stages + registers <= stage_ns + 1e-6
         stage = [int(np.ceil(o.latency)) for o in placed.ops]
         inside = [0.0] * len(ops)
         for i, op in enumerate(ops):
-            same = [inside[a] for a in op.addr if stage[a] == stage[i]]
-            inside[i] = delay[i] + max(same, default=0.0)
+            inside[i] = cost[i] + max((inside[a] for a in op.addr if stage[a] == stage[i]), default=0.0)
             assert all(stage[a] <= stage[i] for a in op.addr)
-        assert max(inside) <= stage_ns + 1e-6 and max(stage) <= stages
+        assert max(inside) + registers <= stage_ns + 1e-6 and max(stage) <= stages
 
 
 @needs_compilers
