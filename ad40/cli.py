@@ -30,6 +30,7 @@ VERBS = {
         "sim",
         "run the firmware on events in Verilator and hold it against the emulator",
     ),
+    "prove": ("sim.prove", "sim", "prove properties that simulation cannot exhaust, with yosys and z3"),
     "mutate": ("sim.mutate", "sim", "plant faults into the firmware; some bench must notice each"),
     "verify": ("ad40.verify", "firmware", "golden vectors; QKeras, emulator, hls4ml, interpreter and RTL on events"),
     "library": ("ad40.library", "", "the emulator as C++: one shared library for each model, with a CMake package"),
