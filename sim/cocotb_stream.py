@@ -31,7 +31,8 @@ async def stream(dut: Any, number: int) -> None:
     dut.play.value = 1
     # twice what the slowest of both sides needs: decisions that are lost must not keep the run from ending
     slowest = min(run["valid_level"], run["ready_level"])
-    await First(RisingEdge(dut.done), ClockCycles(dut.clk, run["closed_until"] + 1000 + run["n_events"] * 512 // slowest))
+    patience = run["closed_until"] + 1000 + run["n_events"] * 512 // slowest
+    await First(RisingEdge(dut.done), ClockCycles(dut.clk, patience))
     await ClockCycles(dut.clk, 40)  # and more than were asked for must have time to come out
     await FallingEdge(dut.clk)
     seconds = time.perf_counter() - began

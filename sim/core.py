@@ -16,11 +16,11 @@ from ad40.errors import CheckError
 from sim import runner, vectors
 from sim.cover import cover_counters, cover_decisions
 from sim.coverage import Coverage
+from sim.expect import Expected, Run, expect, live_of
 from sim.firmware import Firmware
 from sim.lanes import noise_bits
 from sim.reference import Live, counts
 from sim.scoreboard import Result, compare, compare_counters, first_difference, read_decisions, read_fields
-from sim.vectors import Expected, Run, live_of
 
 TOP, MODULE, COUNTER_BITS = "ad40_bench", "sim.cocotb_core", 8
 TAPS = ("edges", "stream")  # runs without gaps in which the inside of the algorithm is compared, too
@@ -95,7 +95,7 @@ def simulate(firmware: Firmware, chosen: Sequence[Run], scratch: Path, seed: int
 
 def judge(firmware: Firmware, run: Run, number: int, folder: Path, coverage: Coverage) -> Result:
     """Decisions, counters and the inside of the algorithm of one run."""
-    expected = vectors.expect(run, firmware.trigger, firmware.latency)
+    expected = expect(run, firmware.trigger, firmware.latency)
     observed = read_decisions(folder / f"run{number}.hex", len(firmware.trigger.networks))
     result = compare(run.name, expected, observed, firmware.latency)
     left = json.loads((folder / f"run{number}.json").read_text())

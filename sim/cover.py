@@ -6,10 +6,10 @@ import numpy as np
 
 from ad40 import objects
 from sim.coverage import Coverage, declare
+from sim.expect import Expected
 from sim.firmware import Firmware
 from sim.judge import Judged
 from sim.reference import GOOD, LATE
-from sim.vectors import Expected
 
 PER_SEED_COUNTERS = ("cnt_before", "cnt_after", "cnt_accepted")
 PER_LANE_COUNTERS = ("cnt_corrupted", "cnt_late", "cnt_missing")
@@ -111,7 +111,8 @@ def cover_decisions(expected: Expected, firmware: Firmware, coverage: Coverage) 
     menu, d = firmware.trigger.menu, expected.decided
     seeds = np.array(menu.seed_models)
     starts = [start for start, _ in expected.live]
-    totals = {name: np.zeros(len(seeds), np.int64) for name in ("below", "at", "above", "bx", "off", "vetoed", "masked")}
+    names = ("below", "at", "above", "bx", "off", "vetoed", "masked")
+    totals = {name: np.zeros(len(seeds), np.int64) for name in names}
     for (start, live), stop in zip(expected.live, [*starts[1:], len(expected.line)], strict=True):
         part = slice(start, stop)
         distance = expected.scores[part][:, seeds] - live.thresholds
@@ -157,4 +158,5 @@ def cover_decisions(expected: Expected, firmware: Firmware, coverage: Coverage) 
     for rule in range(4):
         coverage.hit(f"rule {rule + 1}", "refused an event", int(d.refused[:, rule].sum()))
         later, earlier = accepts[rule + 1 :], accepts[: -rule - 1]
-        coverage.hit(f"rule {rule + 1}", "let one pass at its last BX", int((later - earlier == windows[later, rule]).sum()))
+        just = later - earlier == windows[later, rule]
+        coverage.hit(f"rule {rule + 1}", "let one pass at its last BX", int(just.sum()))

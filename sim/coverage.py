@@ -14,7 +14,8 @@ from ad40.files import read_json, write_json
 
 PER_SEED = (
     "fired", "did not fire", "passed its prescale", "was prescaled away", "was masked", "vetoed an event",
-    "was kept out by the BX mask", "was switched off by factor 0", "at threshold - 1", "at threshold", "at threshold + 1",
+    "was kept out by the BX mask", "was switched off by factor 0",
+    "at threshold - 1", "at threshold", "at threshold + 1",
 )  # fmt: skip
 LINK_CLASSES = ("corrupted", "late", "missing")
 PER_LANE = (*LINK_CLASSES, "unaligned", "aligned again at the next orbit", "disabled", "disabled, with errors on it",

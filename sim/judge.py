@@ -15,11 +15,11 @@ from ad40 import objects
 from ad40.errors import Ad40Error
 from ad40.menu import seed_bits
 from ad40.packets import Packets, read_packets
+from sim.expect import Change, Expected, check_emulator, live_of, timeline
 from sim.firmware import Firmware
-from sim.reference import CORRUPTED, LATE, MISSING, Bools, Decided, Received, counts, decide, receive, scores_of
+from sim.reference import CORRUPTED, LATE, MISSING, Bools, Received, counts, decide, receive, scores_of
 from sim.scoreboard import Observed, Result, compare, compare_counters, read_decisions, read_hex
 from sim.top import PRESET, TopRun
-from sim.vectors import Change, Expected, check_emulator, live_of, timeline
 
 STROBES = ("update", "update_now", "prescale_rst", "counter_rst", "snapshot", "lumi_start")
 PRESET_COUNTERS = ("cnt_corrupted", "cnt_late", "cnt_missing", "cnt_resync", "cnt_packets", "cnt_overflow")
@@ -113,7 +113,8 @@ def judge(firmware: Firmware, run: TopRun, number: int, folder: Path) -> Judged:
     wrong = np.flatnonzero(readout.busy != busy)
     if len(wrong):
         k = int(wrong[0])
-        result.faults.append(f"RTL != credits: m_busy in {len(wrong)} slots; first at slot {k}, {int(busy[k])} vs {int(readout.busy[k])}")
+        where = f"first at slot {k}, {int(busy[k])} vs {int(readout.busy[k])}"
+        result.faults.append(f"RTL != credits: m_busy in {len(wrong)} slots; {where}")
     packets, faults = check_packets(firmware, run, recorded, received, expected, readout)
     result.faults += faults
     judged = Judged(run, recorded, received, expected, packets, readout, result)
@@ -152,8 +153,10 @@ def check_lane(firmware: Firmware, expected: Expected, recorded: Recorded) -> li
     wanted = np.zeros((recorded.lines + per_bx + 1, 2), np.int64)
     start = expected.line + firmware.latency + 1
     decided, models = expected.decided, expected.scores.shape[1]
-    head = decided.l1a.astype(np.int64) << 31 | expected.bad.astype(np.int64) << 30 | decided.request.astype(np.int64) << 29
-    payload = [head | expected.bx, seed_bits(decided.before), seed_bits(decided.after)]
+    head = expected.bx
+    for bit, flag in ((31, decided.l1a), (30, expected.bad), (29, decided.request)):
+        head = head | flag.astype(np.int64) << bit
+    payload = [head, seed_bits(decided.before), seed_bits(decided.after)]
     payload += [expected.scores[:, k] if k < models else np.zeros(len(start), np.int64) for k in range(3)]
     for word in range(per_bx):
         wanted[start + word, 0] = 1
@@ -166,10 +169,12 @@ def check_lane(firmware: Firmware, expected: Expected, recorded: Recorded) -> li
         return []
     line = int(wrong[0])
     slot = max(int(np.searchsorted(start, line, side="right")) - 1, 0)
-    where = f"orbit {int(expected.orbit[slot])} BX {int(expected.bx[slot])}, word {line - int(start[slot])}" if len(start) else ""
+    where = "before any decision"
+    if len(start):
+        where = f"orbit {int(expected.orbit[slot])} BX {int(expected.bx[slot])}, word {line - int(start[slot])}"
     found, want = recorded.lane[line], wanted[line]
-    return [f"RTL != emulator: output lane at {len(wrong)} of {len(recorded.lane)} clocks; first at {where}, "
-            f"{int(found[1]):#010x} flags {int(found[0]):03b} vs {int(want[1]):#010x} flags {int(want[0]):03b}"]  # fmt: skip
+    values = " vs ".join(f"{int(word):#010x} flags {int(flags):03b}" for flags, word in (found, want))
+    return [f"RTL != emulator: output lane at {len(wrong)}/{len(recorded.lane)} clocks; first at {where}, {values}"]
 
 
 def expect_readout(firmware: Firmware, run: TopRun, recorded: Recorded, expected: Expected) -> Readout:
@@ -287,4 +292,3 @@ def counters_at(judged: Judged, firmware: Firmware, line: int) -> dict[str, list
         for name in PRESET_COUNTERS:
             wanted[name] = [PRESET + count for count in wanted[name]]
     return wanted
-

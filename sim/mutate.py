@@ -131,7 +131,7 @@ class Benches:
 
 
 def mutate(firmware: Firmware, faults: Sequence[Fault], scratch: Path, seed: int) -> list[dict[str, Any]]:
-    """One row per fault: what noticed it and how, or nothing. Raises `CheckError` when a bench fails without a fault."""
+    """One row per fault: the bench, and how it noticed. Raises `CheckError` when a bench fails without a fault."""
     benches = Benches(firmware, seed)
     intact = plant(firmware, None, scratch / "intact")
     rows: list[dict[str, Any]] = []
@@ -157,7 +157,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder written by `ad40 compile` (default %(default)s)",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="only the faults marked quick")
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="only faults whose name, file or bench holds one of these")
+    parser.add_argument(
+        "--only", nargs="+", metavar="TEXT", help="only faults whose name, file or bench holds one of these"
+    )
     parser.add_argument("--list", action="store_true", help="show the faults and plant none")
     parser.add_argument("--seed", type=int, default=40, metavar="S", help="of all stimulus (default 40)")
 

@@ -38,8 +38,16 @@ def captured(judged: Judged, slots: int, board: str, per_bx: int) -> Pattern:
     part = lane[start : start + slots * per_bx]
     flags = [(part[:, 0] >> bit & 1).astype(np.bool_)[:, None] for bit in range(3)]
     ends = np.append(flags[2][1:], [[True]], axis=0) & flags[0]
-    return Pattern(data=part[:, 1:].astype(np.uint64), valid=flags[0], start_of_orbit=flags[1], start_of_packet=flags[2],
-                   end_of_packet=ends, error=np.zeros((len(part), 1), np.bool_), links=(0,), board=board)  # fmt: skip
+    return Pattern(
+        data=part[:, 1:].astype(np.uint64),
+        valid=flags[0],
+        start_of_orbit=flags[1],
+        start_of_packet=flags[2],
+        end_of_packet=ends,
+        error=np.zeros((len(part), 1), np.bool_),
+        links=(0,),
+        board=board,
+    )
 
 
 def decision_of(lane: Pattern, per_bx: int, seeds: int) -> Decision:
@@ -85,7 +93,11 @@ def run(firmware: Firmware, args: argparse.Namespace) -> dict[str, Any]:
     wanted = patterns.from_decisions(decision, score, timing, bad, name)
     faults = [judged.result.first, *judged.result.faults] if not judged.result.ok else []
     faults += compare(lane, wanted, timing.clocks_per_bx)
-    faults += [f"the receivers of bench and emulator differ in {int(x)} slots"] if (x := differing(judged, words, bad)) else []
+    faults += (
+        [f"the receivers of bench and emulator differ in {int(x)} slots"]
+        if (x := differing(judged, words, bad))
+        else []
+    )
     summary = summarise(firmware, judged, lane, args, form, n)
     if args.output:
         if isinstance(given, ugt.Vectors):
@@ -116,16 +128,21 @@ def compare(found: Pattern, wanted: Pattern, per_bx: int) -> list[str]:
     """The captured lane against that of the emulator, in full."""
     if len(found) != len(wanted):
         return [f"RTL != emulator: {len(found)} clocks on the output lane, {len(wanted)} expected"]
-    wrong = (found.data != wanted.data) | (found.valid != wanted.valid) | (found.start_of_orbit != wanted.start_of_orbit)
+    wrong = (
+        (found.data != wanted.data) | (found.valid != wanted.valid) | (found.start_of_orbit != wanted.start_of_orbit)
+    )
     wrong |= (found.start_of_packet != wanted.start_of_packet) | (found.end_of_packet != wanted.end_of_packet)
     if not wrong.any():
         return []
     clock = int(np.flatnonzero(wrong[:, 0])[0])
-    return [f"RTL != emulator: output lane at {int(wrong.sum())}/{len(wrong)} clocks; first at BX {clock // per_bx}, "
-            f"word {clock % per_bx}, {int(found.data[clock, 0]):#010x} vs {int(wanted.data[clock, 0]):#010x}"]  # fmt: skip
+    values = f"{int(found.data[clock, 0]):#010x} vs {int(wanted.data[clock, 0]):#010x}"
+    where = f"first at BX {clock // per_bx}, word {clock % per_bx}, {values}"
+    return [f"RTL != emulator: output lane at {int(wrong.sum())}/{len(wrong)} clocks; {where}"]
 
 
-def summarise(firmware: Firmware, judged: Judged, lane: Pattern, args: argparse.Namespace, form: str, n: int) -> dict[str, Any]:
+def summarise(
+    firmware: Firmware, judged: Judged, lane: Pattern, args: argparse.Namespace, form: str, n: int
+) -> dict[str, Any]:
     timing, result = firmware.timing, judged.result
     found = decision_of(lane, timing.clocks_per_bx, len(firmware.trigger.menu.seeds))
     return {
@@ -160,7 +177,8 @@ def write_counters(path: Path, firmware: Firmware, judged: Judged, source: Path,
     """Firings of the first n slots, counted from the decisions that the device made."""
     columns, seeds = judged.recorded.observed.columns, len(firmware.trigger.menu.seeds)
     before, after = (
-        np.array([int((columns[f"m_seeds_{name}"][:n] >> i & 1).sum()) for i in range(seeds)]) for name in ("before", "after")
+        np.array([int((columns[f"m_seeds_{name}"][:n] >> i & 1).sum()) for i in range(seeds)])
+        for name in ("before", "after")
     )
     document = Counters(1, n, before, after, {"file": source.name, "events": n})
     write_json(path, document.to_dict(firmware.trigger.menu))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ad40 import spec
 from ad40.menu import seed_bits
-from sim.vectors import Expected
+from sim.expect import Expected
 
 # columns of a decision: name of the port, and whether the scores of all models stand behind it
 PORTS = ("m_bx", "m_orbit", "m_error", "m_busy", "m_scores", "m_seeds_before", "m_seeds_after", "m_request", "m_l1a")
@@ -63,7 +63,12 @@ def read_decisions(path: Path, models: int) -> Observed:
     """The decisions that a bench recorded."""
     table = read_hex(path, 5 + models)
     flags = table[:, 2] & 0xFFFF
-    columns = {"m_bx": table[:, 2] >> 16, "m_orbit": table[:, 1], "m_seeds_before": table[:, 3], "m_seeds_after": table[:, 4]}
+    columns = {
+        "m_bx": table[:, 2] >> 16,
+        "m_orbit": table[:, 1],
+        "m_seeds_before": table[:, 3],
+        "m_seeds_after": table[:, 4],
+    }
     columns |= {name: flags >> i & 1 for i, name in enumerate(("m_l1a", "m_request", "m_error", "m_busy"))}
     return Observed(table[:, 0], columns | {"m_scores": table[:, 5:]})
 

@@ -189,7 +189,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     write_json(args.firmware / "simulation" / "simulate.json", summary)
     for row in summary["scenarios"]:
         state = row["first"] or "; ".join(row["faults"][:1]) or "equal"
-        print(f"  {row['name']:<52} {row['decisions']:>8,} decisions  {row['accepted_by_trigger']:>7,} accepted  {state}")
+        print(
+            f"  {row['name']:<52} {row['decisions']:>8,} decisions  {row['accepted_by_trigger']:>7,} accepted  {state}"
+        )
     print(summary["coverage_table"])
     measured = summary["latency"]
     clocks = f"{measured['cycles']} clocks = {measured['ns']:.2f} ns"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ad40.errors import CheckError
 from sim import runner, vectors
 from sim.coverage import Coverage
+from sim.expect import Run, expect, steady
 from sim.firmware import Firmware
 from sim.scoreboard import Observed, Result, compare, read_hex
-from sim.vectors import Run, expect, steady
 
 TOP, MODULE = "ad40_stream_bench", "sim.cocotb_stream"
 ALWAYS = 256  # of 256 clocks
@@ -37,7 +37,9 @@ class StreamRun:
         return self.run.name
 
 
-def runs(firmware: Firmware, words: NDArray[np.uint64], pool: NDArray[np.uint64], rng: np.random.Generator) -> list[StreamRun]:
+def runs(
+    firmware: Firmware, words: NDArray[np.uint64], pool: NDArray[np.uint64], rng: np.random.Generator
+) -> list[StreamRun]:
     """Back-pressure, gaps, both, a closed sink; some events with faults, some that end their orbit, from a pool
     (m, 19); and last event words (n, 19) back to back."""
     menu, chosen = firmware.trigger.menu, []
@@ -59,7 +61,9 @@ def runs(firmware: Firmware, words: NDArray[np.uint64], pool: NDArray[np.uint64]
     return chosen
 
 
-def simulate(firmware: Firmware, chosen: Sequence[StreamRun], scratch: Path, seed: int, coverage: Coverage) -> list[Result]:
+def simulate(
+    firmware: Firmware, chosen: Sequence[StreamRun], scratch: Path, seed: int, coverage: Coverage
+) -> list[Result]:
     """Build the bench if its sources changed, play all runs, and compare."""
     bench = runner.build([*firmware.sources, Path(__file__).parent / "ad40_stream_bench.sv"], TOP, scratch / "stream",
                          runtime=scratch / "runtime")  # fmt: skip

@@ -16,9 +16,9 @@ from ad40 import objects
 from ad40.errors import CheckError
 from ad40.menu import Menu, Rule
 from sim import lanes, runner
+from sim.expect import live_of
 from sim.firmware import Firmware
 from sim.reference import Lines
-from sim.vectors import live_of
 
 TOP, MODULE = "ad40_top_bench", "sim.cocotb_top"
 READY = 256  # of 256 clocks
@@ -115,7 +115,11 @@ class Builder:
         empty = np.zeros((TAIL_BX, words.shape[1]), np.uint64)
         laid = lanes.lay(np.concatenate([words, empty]), self.per_bx, self.orbit, self.rng)
         cut = len(words) * self.per_bx
-        body = lanes.injure(laid.part(0, cut), self.per_bx, self.orbit, self.rng, rate, first) if rate else laid.part(0, cut)
+        body = (
+            lanes.injure(laid.part(0, cut), self.per_bx, self.orbit, self.rng, rate, first)
+            if rate
+            else laid.part(0, cut)
+        )
         lead = lanes.silence(int(self.rng.integers(3, 40)), laid.data.shape[1], self.rng)
         joined = lanes.join([lead, body, laid.part(cut, len(laid))])
         return replace(joined, l1a=self.rng.random(len(joined)) < 0.04)
@@ -163,8 +167,9 @@ class Builder:
         laid.error[:, list(disabled)] |= self.rng.random((len(laid), len(disabled))) < 0.01
         enable = tuple(i not in disabled for i in range(laid.data.shape[1]))
         names = "+".join(self.firmware.lane_names[i] for i in disabled)
-        return TopRun(f"faults, resyncs, {names} off", laid, menu, enable, preset=True, ready=self.firmware_ready(number),
-                      actions=((self.at(900), "status", None), (self.last(laid), "counters", None)))  # fmt: skip
+        actions = ((self.at(900), "status", None), (self.last(laid), "counters", None))
+        ready = (READY, 128, 64)[number % 3]
+        return TopRun(f"faults, resyncs, {names} off", laid, menu, enable, preset=True, ready=ready, actions=actions)
 
     def tour(self, menu: Menu) -> TopRun:
         """Every kind of fault on every lane."""
@@ -175,17 +180,15 @@ class Builder:
         return TopRun("every fault on every lane", laid, menu, self.all_lanes, preset=True,
                       actions=((self.at(900), "status", None), (self.last(laid), "counters", None)))  # fmt: skip
 
-    def firmware_ready(self, number: int) -> int:
-        return (READY, 128, 64)[number % 3]
-
     def pressed(self, source: int, ignore_busy: int, menu: Menu, level: int = 16) -> TopRun:
         """Half an orbit with many accepts and an output that is slow, closed and open again."""
         laid = self.lines(self.draw(1800), rate=0.01 if source else 0.002)
         steps = ((200, 30), (700, 0), (1000, READY), (1300, 10), (1700, READY))
         actions = [(self.at(bx), "ready", level_) for bx, level_ in steps]
         name = f"readout: {'external' if source else 'own'} accepts, busy {'ignored' if ignore_busy else 'obeyed'}"
-        return TopRun(name, laid, menu, self.all_lanes, preset=True, l1a_source=source, ignore_busy=ignore_busy, busy_level=level,
-                      actions=(*actions, (self.last(laid), "counters", None)))  # fmt: skip
+        actions.append((self.last(laid), "counters", None))
+        return TopRun(name, laid, menu, self.all_lanes, l1a_source=source, ignore_busy=ignore_busy, busy_level=level,
+                      preset=True, actions=tuple(actions))  # fmt: skip
 
     def orbits(self, n: int, menu: Menu, levels: Sequence[Menu]) -> TopRun:
         """n orbits with faults and back-pressure; thresholds one up, one down by updates at an orbit, prescale columns

@@ -160,7 +160,9 @@ def test_the_stream_bench_notices_what_is_lost(simulated: Path, codes: np.ndarra
     scratch = simulated / "firmware" / "simulation"
     assert all(result.ok for result in stream.simulate(firmware, runs, scratch, SEED, bins(firmware)))
     run = runs[0].run
-    shorter = replace(run, words=run.words[:-1], bx=run.bx[:-1], orbit=run.orbit[:-1], flags={"valid": run.flags["valid"][:-1]})
+    shorter = replace(
+        run, words=run.words[:-1], bx=run.bx[:-1], orbit=run.orbit[:-1], flags={"valid": run.flags["valid"][:-1]}
+    )
     result = stream.judge(firmware, replace(runs[0], run=shorter), 0, scratch / "stream_runs", bins(firmware))
     assert "200 decisions came out, 199 were expected" in result.first
 
@@ -192,7 +194,9 @@ def test_patterns_give_the_lane_that_the_emulator_gives(simulated: Path, tmp_pat
             assert np.array_equal(one[name][()], other[name][()]), name
 
 
-def test_patterns_of_another_clock_are_refused(simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_patterns_of_another_clock_are_refused(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lanes = tmp_path / "lanes.txt"
     patterns.write(lanes, patterns.from_words(random_words(20, np.random.default_rng(1)), spec.latency("ugt360")))
     assert main(["simulate", str(simulated / "firmware"), "--patterns", str(lanes)]) == 2

@@ -19,10 +19,18 @@ from ad40.model import Trigger
 from ad40.network import Network
 from sim import lanes, vectors
 from sim.coverage import Coverage, declare
+from sim.expect import FLAGS, HEADER, UPDATE_NOW, Change, Expected, check_emulator, expect, live_of, steady, timeline
 from sim.reference import CORRUPTED, GOOD, LATE, MISSING, Lines, decide, receive
-from sim.scoreboard import Observed, compare, compare_counters, expected_columns, first_difference, read_fields, read_hex
+from sim.scoreboard import (
+    Observed,
+    compare,
+    compare_counters,
+    expected_columns,
+    first_difference,
+    read_fields,
+    read_hex,
+)
 from sim.simulate import random_words
-from sim.vectors import HEADER, UPDATE_NOW, Change, live_of, steady, timeline
 
 PER_BX, ORBIT, LANES = 6, 40, 6
 
@@ -146,7 +154,15 @@ def test_the_reference_and_the_emulator_of_the_menu_agree(
     rising = np.cumsum(windows)
     rules = tuple(Rule(i + 1, int(window)) for i, window in enumerate(rising) if window)
     seeds = tuple(
-        Seed(f"s{i}", ("x", "y")[i % 2], 20 * i, (factor / 100,), not masked >> i & 1, bool(veto >> i & 1), bx=((3, 300),) if i else ())
+        Seed(
+            f"s{i}",
+            ("x", "y")[i % 2],
+            20 * i,
+            (factor / 100,),
+            not masked >> i & 1,
+            bool(veto >> i & 1),
+            bx=((3, 300),) if i else (),
+        )
         for i, factor in enumerate(factors)
     )
     menu = Menu((ModelRef("x", ""), ModelRef("y", "")), "", seeds, rules=rules)
@@ -169,17 +185,19 @@ def test_updates_come_into_force_where_they_must(trigger: Trigger) -> None:
         assert live == [(0, old), (slot, new)] and restarts == [slot]
     live, restarts = timeline([Change(50, "update_now", new)], out, bx, orbit, 1, old)
     assert live[1] == (50 + UPDATE_NOW - 12, new)
-    both = [Change(at, "update", new, 0), Change(at + 1, "update_now", old)]
-    assert [slot for slot, _ in timeline(both, out, bx, orbit, 1, old)[0]] == [0, 80, at + 1 + UPDATE_NOW - 12]
+    both = [Change(at, "update", new, 0), Change(at + 2, "update_now", old)]
+    assert [slot for slot, _ in timeline(both, out, bx, orbit, 1, old)[0]] == [0, 80, 81]
     early = [Change(20, "update", new, 0), Change(30, "update_now", new)]
     assert [slot for slot, _ in timeline(early, out, bx, orbit, 1, old)[0]] == [0, 30 + UPDATE_NOW - 12]
     assert timeline([Change(20, "prescale_rst", old)], out, bx, orbit, 1, old) == ([(0, old)], [40])
 
 
 def test_resets_drop_what_is_in_flight_and_restart_the_prescales(trigger: Trigger) -> None:
-    run = steady("reset", words_of(60), replace(trigger.menu, seeds=tuple(replace(s, threshold=0) for s in trigger.menu.seeds)))
+    run = steady(
+        "reset", words_of(60), replace(trigger.menu, seeds=tuple(replace(s, threshold=0) for s in trigger.menu.seeds))
+    )
     run.flags["rst"] = np.arange(60) == 30
-    expected = vectors.expect(run, trigger, latency=12)
+    expected = expect(run, trigger, latency=12)
     assert expected.rejected == 11, "events of the last 11 clocks before the reset; that at the reset never went in"
     assert expected.line.tolist() == [*range(19), *range(31, 60)]
     third = np.flatnonzero(expected.decided.after[:19, 2])
@@ -188,10 +206,10 @@ def test_resets_drop_what_is_in_flight_and_restart_the_prescales(trigger: Trigge
 
 def test_the_emulator_is_held_against_the_reference(trigger: Trigger) -> None:
     run = steady("x", words_of(300), trigger.menu)
-    expected = vectors.expect(run, trigger, 12)
+    expected = expect(run, trigger, 12)
     wrong = replace(trigger.menu, rules=(Rule(1, 200),))
     with pytest.raises(CheckError, match="emulator != reference of the bench in l1a"):
-        vectors.check_emulator("x", wrong, {0: 0}, expected)
+        check_emulator("x", wrong, {0: 0}, expected)
 
 
 def test_playback_file_of_the_core(trigger: Trigger, tmp_path: Path) -> None:
@@ -201,9 +219,9 @@ def test_playback_file_of_the_core(trigger: Trigger, tmp_path: Path) -> None:
     raw, size = (tmp_path / "run.bin").read_bytes(), vectors.LINE_BITS // 8
     assert len(raw) == size * (vectors.preamble(run) + 3)
     row = int.from_bytes(raw[7 * size : 8 * size], "big")
-    assert row & 7 == 7 and row >> 768 & 0xFFFF == 7 and row >> 784 == 1 << vectors.FLAGS.index("bx_mask_we")
+    assert row & 7 == 7 and row >> 768 & 0xFFFF == 7 and row >> 784 == 1 << FLAGS.index("bx_mask_we")
     rows = [int.from_bytes(raw[i * size : (i + 1) * size], "big") for i in range(3564, 3567)]
-    assert [r >> 784 for r in rows] == [3, 1, 1 | 1 << vectors.FLAGS.index("rst")]
+    assert [r >> 784 for r in rows] == [3, 1, 1 | 1 << FLAGS.index("rst")]
     assert [r >> 768 & 0xFFFF for r in rows] == [3563, 0, 1] and [r >> 736 & 0xFFFFFFFF for r in rows] == [0, 1, 1]
     low = 0
     for word, kind in zip(run.words[0].tolist(), spec.objects().slots, strict=True):
@@ -234,8 +252,8 @@ def test_noise_leaves_the_codes_alone() -> None:
     assert (noisy[:, narrow] >> np.uint64(32) == 0).all()
 
 
-def pair(trigger: Trigger, n: int = 50) -> tuple[vectors.Expected, Observed]:
-    expected = vectors.expect(steady("x", words_of(n), trigger.menu), trigger, 12)
+def pair(trigger: Trigger, n: int = 50) -> tuple[Expected, Observed]:
+    expected = expect(steady("x", words_of(n), trigger.menu), trigger, 12)
     columns = {name: column.copy() for name, column in expected_columns(expected).items()}
     return expected, Observed(expected.line + 12, columns)
 
@@ -263,7 +281,9 @@ def test_the_scoreboard_counts_decisions_that_are_missing_or_late(trigger: Trigg
 
 def test_counters_are_compared_as_they_wrap() -> None:
     assert compare_counters({"cnt": [5]}, {"cnt": [261]}, 8) == []
-    assert compare_counters({"cnt": [6, 0]}, {"cnt": [261, 0]}, 8) == ["RTL != emulator: cnt[0] 6 vs 5 (261 counted, 8 bits)"]
+    assert compare_counters({"cnt": [6, 0]}, {"cnt": [261, 0]}, 8) == [
+        "RTL != emulator: cnt[0] 6 vs 5 (261 counted, 8 bits)"
+    ]
 
 
 def test_recorded_files(tmp_path: Path) -> None:
