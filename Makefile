@@ -8,13 +8,14 @@ CARD   := models/ad40_v1/model.yaml
 SAMPLE := training/sample
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-long lint lock clean
+.PHONY: help setup run test test-long lint lock dist clean
 
 help:
 	@echo "make run        set up, then events to report; open $(RUN)/report.html"
 	@echo "make test       set up, then all tests"
 	@echo "make test-long  the suites that take longer"
 	@echo "make lint       ruff and mypy"
+	@echo "make dist       wheel of the emulator and source distribution, into dist/"
 	@echo "make clean      remove build/ (the environment in $(VENV)/ stays)"
 
 # The environment: locked versions with hashes, binary wheels only
@@ -59,5 +60,11 @@ lock:
 	$(PYTHON) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
 
+# The wheel is built from the source distribution, so that neither can hold what the other lacks
+dist: setup
+	rm -rf dist
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
+	$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation -w dist dist/ad40-*.tar.gz
+
 clean:
-	rm -rf build
+	rm -rf build dist

@@ -20,6 +20,8 @@ from ad40.menu import Decision, seed_bits
 MAX_LINK = 999
 GOOD, CORRUPTED, LATE, MISSING = range(4)  # classes of a frame
 FAULTS = {"corrupted": CORRUPTED, "late": LATE, "missing": MISSING}
+# of the first payload word of the output lane: lowest bit and width
+HEAD_FIELDS = {"BX": (0, 12), "request": (29, 1), "fault on the links": (30, 1), "L1A": (31, 1)}
 _FIRST_SCORE = 3  # payload word of the output lane that holds the score of the first model
 
 Flags = NDArray[np.bool_]
@@ -125,10 +127,10 @@ def from_decisions(
     payload = spec.links().payload_words
     if models > payload - _FIRST_SCORE:
         raise InputError("output lane", "models", models, f"at most {payload - _FIRST_SCORE}, one word each")
-    head = decision.l1a.astype(np.uint32) << 31 | decision.request.astype(np.uint32) << 29
-    head |= np.arange(n, dtype=np.uint32) % latency.orbit_bx
-    if bad is not None:
-        head |= bad.astype(np.uint32) << 30
+    head = np.arange(n, dtype=np.uint32) % latency.orbit_bx
+    for name, flag in (("L1A", decision.l1a), ("fault on the links", bad), ("request", decision.request)):
+        if flag is not None:
+            head |= flag.astype(np.uint32) << np.uint32(HEAD_FIELDS[name][0])
     frames = np.zeros((n, 1, payload), np.uint32)
     frames[:, 0, 0] = head
     frames[:, 0, 1] = seed_bits(decision.seeds_before)

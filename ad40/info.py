@@ -9,21 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import objects, record, spec
+from ad40 import golden, objects, record, released, spec
 from ad40.errors import InputError
 from ad40.events import open_events
 from ad40.model import read_model
 
-HELP = "explain a TriggerRecord, an event file or a model folder"
-EPILOG = "example: ad40 info build/run/kept.h5"
+HELP = "explain a TriggerRecord, an event file or a model; without a path list the released models"
+EPILOG = "examples: ad40 info; ad40 info ad40_v1; ad40 info build/run/kept.h5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="TriggerRecord (.h5), event file (.h5) or model folder")
+    text = "TriggerRecord (.h5), event file (.h5), model folder or name of a released model"
+    parser.add_argument("path", type=released.folder, nargs="?", help=text)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    path: Path = args.path
+    path: Path | None = args.path
+    if path is None:
+        return _released()
     if path.is_dir():
         return _model(path)
     try:
@@ -33,6 +36,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             raise
         return _events(path)
     return _record(kept)
+
+
+def _released() -> dict[str, Any]:
+    """Every released model that is here, and where."""
+    rows = []
+    for name in released.names():
+        network = read_model(name).network
+        layers = "-".join(str(n) for n in (objects.N_INPUTS, *(len(layer.bias) for layer in network.layers)))
+        events = len(golden.read(released.FOLDER / name / golden.FILE).codes)
+        print(f"{name} {network.version}: {layers}, {events} golden events, network {network.hash}")
+        rows.append({"name": name, "version": network.version, "hash": network.hash, "golden_events": events})
+    print(f"in {released.FOLDER}")
+    return {"kind": "released", "models": rows, "folder": str(released.FOLDER)}
 
 
 def _line(label: str, value: object) -> None:

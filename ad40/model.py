@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ad40 import released
 from ad40.emulator import Emulator
-from ad40.errors import InputError
 from ad40.files import sha256_of
 from ad40.menu import Menu, combine, read_menu
 from ad40.network import Network, read_network
@@ -53,13 +53,18 @@ class Model:
         return Trigger((self.network,), self.menu)
 
 
-def read_model(folder: str | Path) -> Model:
-    """Read `network.json` and `menu.yaml` of a model folder and hold them against each other."""
-    folder = Path(folder)
+def read_model(model: str | Path) -> Model:
+    """Read `network.json` and `menu.yaml` of a model folder and hold them against each other.
+
+    model: a folder, or as `str` the name of a released model. Raises `HashMismatch` when a file was changed.
+    """
+    folder = released.folder(model)
     if not folder.is_dir():
-        raise InputError(folder, "model", "not a folder", "a model folder with network.json and menu.yaml")
+        raise released.no_folder(folder)
     network = read_network(folder / "network.json")
-    return Model(folder, network, read_menu(folder / "menu.yaml", (network,)))
+    menu = read_menu(folder / "menu.yaml", (network,))
+    released.check(folder, network.name, network.version)
+    return Model(folder, network, menu)
 
 
 def read_trigger(folders: Sequence[str | Path], menu: str | Path | None = None) -> Trigger:

@@ -23,11 +23,12 @@ from ad40.errors import InputError
 from ad40.menu import Decision
 
 N_ALGORITHMS = 512
-_N_EXTERNAL = 256
-_OBJECTS = {"muons": 8, "egammas": 12, "taus": 12, "jets": 12, "sums": 12}
+N_EXTERNAL = 256
+OBJECTS = {"muons": 8, "egammas": 12, "taus": 12, "jets": 12, "sums": 12}
 _WORD_BITS = {"muons": 64, "egammas": 32, "taus": 32, "jets": 32, "sums": 32}
 _MET = 2  # index among the sums
-_SOURCE = {"met": ("sums", _MET), "egamma": ("egammas", 0), "muon": ("muons", 0), "jet": ("jets", 0)}
+# type of objects -> where the vectors hold it, and its first object there
+SOURCE = {"met": ("sums", _MET), "egamma": ("egammas", 0), "muon": ("muons", 0), "jet": ("jets", 0)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,11 @@ class Vectors:
 
 def _columns() -> list[Column]:
     columns = [Column("BX", r"\d{4}", "four decimal digits")]
-    for name, count in _OBJECTS.items():
+    for name, count in OBJECTS.items():
         digits = _WORD_BITS[name] // 4
         form, expected = f"[0-9A-Fa-f]{{{digits}}}", f"{digits} hexadecimal digits"
         columns += [Column(f"{name[:-1]} {i}", form, expected) for i in range(count)]
-    for name, bits in (("external conditions", _N_EXTERNAL), ("algorithm bits", N_ALGORITHMS)):
+    for name, bits in (("external conditions", N_EXTERNAL), ("algorithm bits", N_ALGORITHMS)):
         columns.append(Column(name, f"[0-9A-Fa-f]{{{bits // 4}}}", f"{bits // 4} hexadecimal digits"))
     return [*columns, Column("final OR", "[01]", "0 or 1")]
 
@@ -78,11 +79,11 @@ def parse(text: Text) -> Vectors:
         raise text.fault(numbers[wrong[0]], "BX", int(found[wrong[0]]), f"{wrong[0]}: every BX in order, from 0")
     if len(rows) != orbit:
         raise text.fault(numbers[-1], "BX", f"{len(rows) - 1}, the last one", f"{orbit - 1}: one whole orbit")
-    kind = [(name, f">u{_WORD_BITS[name] // 8}", (count,)) for name, count in _OBJECTS.items()]
-    kind += [("external", "u1", (_N_EXTERNAL // 8,)), ("algorithms", "u1", (N_ALGORITHMS // 8,))]
+    kind = [(name, f">u{_WORD_BITS[name] // 8}", (count,)) for name, count in OBJECTS.items()]
+    kind += [("external", "u1", (N_EXTERNAL // 8,)), ("algorithms", "u1", (N_ALGORITHMS // 8,))]
     table = np.frombuffer(bytes.fromhex(b"".join(b"".join(row[1:-1]) for row in rows).decode()), np.dtype(kind))
     return Vectors(
-        **{name: table[name].astype(np.uint64) for name in _OBJECTS},
+        **{name: table[name].astype(np.uint64) for name in OBJECTS},
         external=_bits(table["external"]),
         algorithms=_bits(table["algorithms"]),
         final_or=np.array([row[-1] == b"1" for row in rows]),
@@ -99,7 +100,7 @@ def text(vectors: Vectors) -> bytes:
     n = len(vectors)
     blank = np.full((n, 1), ord(" "), np.uint8)
     parts: list[NDArray[np.uint8]] = []
-    for name in _OBJECTS:
+    for name in OBJECTS:
         digits = hex_digits(getattr(vectors, name), _WORD_BITS[name] // 4)
         spaced = np.concatenate([np.broadcast_to(blank[:, None], (*digits.shape[:2], 1)), digits], axis=2)
         parts.append(spaced.reshape(n, -1))
@@ -115,7 +116,7 @@ def to_words(vectors: Vectors) -> NDArray[np.uint64]:
     """Object words uint64 (n, 19) of vectors: every bit as it stands."""
     words = np.empty((len(vectors), objects.N_OBJECTS), np.uint64)
     for kind in spec.objects().types:
-        name, first = _SOURCE[kind.name]
+        name, first = SOURCE[kind.name]
         words[:, kind.slots] = getattr(vectors, name)[:, first : first + kind.count]
     return words
 
@@ -125,11 +126,11 @@ def from_words(words: NDArray[np.uint64]) -> Vectors:
     orbit = spec.latency().orbit_bx
     if len(words) != orbit:
         raise InputError("words", "bunch crossings", len(words), f"{orbit}: one orbit")
-    arrays: dict[str, Any] = {name: np.zeros((orbit, count), np.uint64) for name, count in _OBJECTS.items()}
+    arrays: dict[str, Any] = {name: np.zeros((orbit, count), np.uint64) for name, count in OBJECTS.items()}
     for kind in spec.objects().types:
-        name, first = _SOURCE[kind.name]
+        name, first = SOURCE[kind.name]
         arrays[name][:, first : first + kind.count] = words[:, kind.slots]
-    external, algorithms = (np.zeros((orbit, bits), np.bool_) for bits in (_N_EXTERNAL, N_ALGORITHMS))
+    external, algorithms = (np.zeros((orbit, bits), np.bool_) for bits in (N_EXTERNAL, N_ALGORITHMS))
     return Vectors(**arrays, external=external, algorithms=algorithms, final_or=np.zeros(orbit, np.bool_))
 
 

@@ -20,7 +20,7 @@ from ad40.errors import CheckError, InputError
 from ad40.events import open_events, write_hw_sample
 from ad40.model import Model, read_model
 from firmware import verify
-from firmware.compile import add_inputs, compile_if_missing
+from firmware.compile import compile_if_missing
 from firmware.design import read_design
 
 HELP = "measure speeds, memory and agreement on this machine"
@@ -94,7 +94,7 @@ def trigger_memory(model: Model, sample: Path, n: int) -> tuple[float, float, in
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults.add_model_option(parser)
-    add_inputs(parser)
+    defaults.add_inputs(parser)
     parser.add_argument("--quick", action="store_true", help="fewer events where the figure does not depend on it")
 
 

@@ -128,22 +128,6 @@ def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any
     return manifest
 
 
-def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """--firmware and --sample, for the verbs that run what was compiled on events."""
-    text = "its firmware, compiled now if the folder does not exist (default %(default)s)"
-    parser.add_argument("--firmware", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help=text)
-    text = "event file (default %(default)s)"
-    parser.add_argument("--sample", type=Path, default=defaults.BACKGROUND, metavar="FILE", help=text)
-
-
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """MODEL_DIR [MODEL_DIR ...] by position, and --menu."""
-    text = "model folders written by `ad40 train`, side by side in one design (default: models/ad40_v1)"
-    parser.add_argument("models", type=Path, nargs="*", default=[defaults.MODEL], metavar="MODEL_DIR", help=text)
-    text = "menu over the scores of these models (default: their own menus, one after the other)"
-    parser.add_argument("--menu", type=Path, metavar="MENU.yaml", help=text)
-
-
 def compile_if_missing(design: Design, folder: Path) -> None:
     """Compile into a folder that does not exist yet; one that does is left to be held against the models."""
     if not folder.exists():
@@ -152,7 +136,7 @@ def compile_if_missing(design: Design, folder: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_models(parser)
+    defaults.add_models(parser)
     text = "configuration of ad40/spec/latency.yaml: clock of the links, part, budget (default: the one it names)"
     parser.add_argument("--clock", metavar="NAME", help=text)
     parser.add_argument(

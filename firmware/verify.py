@@ -1,4 +1,4 @@
-"""`ad40 verify`: the ladder QKeras -> emulator -> hls4ml C++ -> interpreter -> RTL on the same events."""
+"""The ladder of `ad40 verify`: QKeras -> emulator -> hls4ml C++ -> interpreter -> RTL on the same events."""
 
 from __future__ import annotations
 
@@ -23,16 +23,10 @@ from ad40.model import Trigger
 from ad40.network import Network, score_codes
 from ad40.progress import Progress
 from firmware import compile_network
-from firmware.compile import FORMAT_VERSION, MANIFEST, add_inputs, add_models, compile_if_missing
+from firmware.compile import FORMAT_VERSION, MANIFEST, compile_if_missing
 from firmware.design import Design, read_design
 from models import build
 from models.card import read_card
-
-HELP = "hold QKeras, emulator, hls4ml C++, interpreter and RTL against each other"
-EPILOG = """\
-From the emulator on, outputs and scores must be equal on every event. QKeras computes in float32 and may round
-differently; such events are counted and bounded.
-example: ad40 verify models/ad40_v1 --firmware build/firmware --events 100000 --rtl-events 20000"""
 
 CHUNK = 10000
 QKERAS_BOUND = 1e-3  # share of events on which float32 rounding may change an output
@@ -217,14 +211,8 @@ def simulate(firmware: Path, codes: NDArray[np.int32]) -> dict[str, Any]:
     }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_models(parser)
-    add_inputs(parser)
-    parser.add_argument("--events", type=int, default=100000, metavar="N", help="events for the ladder in software")
-    parser.add_argument("--rtl-events", type=int, default=20000, metavar="M", help="events for the RTL")
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The ladder, with the arguments of `ad40.verify`."""
     for name in ("events", "rtl_events"):
         if getattr(args, name) < 1:
             raise InputError("command line", f"--{name.replace('_', '-')}", getattr(args, name), "at least 1")

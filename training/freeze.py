@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import spec
+from ad40 import golden, spec
 from ad40.emulator import Emulator
 from ad40.errors import InputError
-from ad40.files import atomic_path
 from ad40.fixed import Fixed
 from ad40.menu import Menu, ModelRef, Seed, write_menu
+from ad40.model import Model
 from ad40.network import Layer, Network, Score, write_network
 from ad40.spec import LadderSpec, ObjectsSpec
 from models.card import Card
@@ -131,21 +131,14 @@ def freeze(folder: Path, model: Any, card: Card, sample: Background) -> dict[str
     menu = Menu((ModelRef(card.name, network.hash),), objects.hash, seeds, policy.columns)
     rng = np.random.default_rng(card.training.seed)
     rows = np.sort(rng.permutation(sample.rows(TEST))[:GOLDEN_EVENTS])
-    golden = np.concatenate([edge_events(objects, rng), sample.codes[rows].astype(np.int32)])
+    codes = np.concatenate([edge_events(objects, rng), sample.codes[rows].astype(np.int32)])
     write_network(folder / "network.json", network)
     write_menu(folder / "menu.yaml", menu)
-    with atomic_path(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            codes=golden.astype(np.int16),
-            hw_score=emulator.score(golden).astype(np.int32),
-            outputs=emulator.outputs(emulator.inputs(golden)).astype(np.int16),
-            network_hash=network.hash,
-        )
+    golden.write(folder / golden.FILE, golden.emulate(Model(folder, network, menu), codes))
     return {
         "network_hash": network.hash,
         "spec_hash": objects.hash,
         "menu_hash": menu.hash,
         "thresholds": dict(zip((s.name for s in policy.seeds), cuts, strict=True)),
-        "golden_events": len(golden),
+        "golden_events": len(codes),
     }

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 FEATURES = ("pt", "eta", "phi")
 __all__ = [
     "FEATURES", "FOLDER", "EtaScale", "LadderSeed", "LadderSpec", "Lane", "LatencySpec", "LinksSpec", "ObjectType",
-    "ObjectsSpec", "PhiScale", "PtScale", "event_words", "ladder", "latency", "links", "objects",
+    "ObjectsSpec", "PhiScale", "PtScale", "event_words", "ladder", "latency", "links", "objects", "word_fields",
 ]  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def _read(path: str | Path, required: set[str]) -> Node:
     return node
 
 
-def _fields(kind: ObjectType) -> list[tuple[str, int, int]]:
+def word_fields(kind: ObjectType) -> list[tuple[str, int, int]]:
     """(name, low bit, bits) of each field of a word."""
     eta = [("eta", kind.eta.low, kind.eta.bits)] if kind.eta else []
     return [("pt", kind.pt.low, kind.pt.bits), *eta, ("phi", kind.phi.low, kind.phi.bits)]
@@ -171,7 +171,7 @@ def _object_type(node: Node, first_slot: int) -> ObjectType:
     if kind.word_bits not in (32, 64):
         raise node["word_bits"].fault("32 or 64")
     used = 0
-    for name, low, width in _fields(kind):
+    for name, low, width in word_fields(kind):
         field = ((1 << width) - 1) << low
         if used & field:
             raise node[name]["low"].fault("bits that no other field of the word uses")
