@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ad40 import __version__
+from ad40 import __version__, released
 from ad40.errors import Ad40Error, MissingTool, SpecError
 from ad40.files import atomic_path, file_hash, writable_folder, write_json
 from ad40.library_source import namespace, source, stem
@@ -28,7 +28,8 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="model folders")
+    text = "model folders or names of released models"
+    parser.add_argument("models", type=released.folder, nargs="+", metavar="MODEL", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--build", action="store_true", help="compile the libraries into DIR/lib")
     parser.add_argument("--native", action="store_true", help="with --build: for machines like this one only")
