@@ -111,7 +111,9 @@ def test_another_answer_under_the_same_version(change: str, releases: Path, tmp_
         with pytest.raises(HashMismatch, match=rf"{file}: SHA-256 is .* that of the released ad40_v1 1\.0"):
             read_model(model)
     assert main(["verify", "--golden"]) == 2
-    with pytest.raises(InputError, match=r"version is 1\.0; expected above 1\.0: that one is released with other answers"):
+    with pytest.raises(
+        InputError, match=r"version is 1\.0; expected above 1\.0: that one is released with other answers"
+    ):
         pin(after)
     # a copy elsewhere that claims to be the release
     copy = tmp_path / "elsewhere"
@@ -147,7 +149,9 @@ def test_a_raised_version(releases: Path) -> None:
         pin(freeze_again(after, replace(changed, version="1.9")))
 
 
-def test_golden_vectors_that_do_not_come_out(releases: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_golden_vectors_that_do_not_come_out(
+    releases: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     """An emulator that gives something else: exit code 1, with event, object and field."""
     before = read_model(NAME)
     read = golden.read(before.folder / golden.FILE)
@@ -210,7 +214,10 @@ def test_a_list_with_faults(releases: Path) -> None:
     text = listing.read_text()
     for bad, message in (
         (text.replace("menu_hash", "menu_hush", 1), r"releases\[0\]\.menu_hush is an unknown key"),
-        (text + text.removeprefix("releases:\n"), r"releases\[1\]\.version is '1\.0'; expected a version released once"),
+        (
+            text + text.removeprefix("releases:\n"),
+            r"releases\[1\]\.version is '1\.0'; expected a version released once",
+        ),
         (text.replace("    golden.npz", "    gold.npz"), r"releases\[0\]\.files\.gold\.npz is an unknown key"),
         ("[]", "document is"),
     ):

@@ -79,7 +79,9 @@ def test_the_job(wheel: Path, repository: Path, tmp_path_factory: pytest.TempPat
     patterns.write(repository / "other.txt.gz", lane)
     code, text = run_job(steps[1:], environment, repository, **variables | {"EXPECTED": "other.txt.gz"})
     assert code == 1
-    assert re.search(r"1/3564 bunch crossings; first at orbit 0 BX 1234, link 0 word 3: hw_score of ad40_v1 \d+ vs \d+", text)
+    assert re.search(
+        r"1/3564 bunch crossings; first at orbit 0 BX 1234, link 0 word 3: hw_score of ad40_v1 \d+ vs \d+", text
+    )
     assert json.loads((repository / "emulate.json").read_text())["first"][0]["row"] == 1234
 
 
@@ -100,7 +102,9 @@ def test_a_model_folder_with_one_bit_changed(installed: Environment, repository:
 
 
 @pytest.mark.parametrize("form", patterns.FORMATS)
-def test_formats_of_expected_files(form: str, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_formats_of_expected_files(
+    form: str, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The expected file may be of any format, whatever that of the inputs; --output writes what came out beside it."""
     inputs, expected, out = repository / github()[0]["INPUTS"], tmp_path / "expected", tmp_path / "out"
     command = ["emulate", "--patterns", str(inputs)]

@@ -57,7 +57,9 @@ def wanted_field(board: Trigger, word: int, bit: int) -> str:
 
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.parametrize("several", [False, True])
-def test_every_bit_of_an_output_lane(clock: str, several: bool, board: Trigger, rtl_trigger: Trigger, codes: np.ndarray) -> None:
+def test_every_bit_of_an_output_lane(
+    clock: str, several: bool, board: Trigger, rtl_trigger: Trigger, codes: np.ndarray
+) -> None:
     """Every bit of every word and every flag of a bunch crossing, with one model and with two."""
     board = Trigger(rtl_trigger.networks, full_menu(rtl_trigger.networks)) if several else board
     per_bx, bx = CLOCKS[clock], 7
@@ -146,7 +148,10 @@ def test_other_lanes_are_refused(board: Trigger, codes: np.ndarray) -> None:
     good = answer(board, codes[:4], "ugt240")
     arrays = {name: getattr(good, name) for name in ("data", *FLAGS)}
     for other, message in (
-        (patterns.Pattern(**arrays, links=(3,), board="ad40"), r"e: links is \(3,\); expected \(0,\), as for the inputs"),
+        (
+            patterns.Pattern(**arrays, links=(3,), board="ad40"),
+            r"e: links is \(3,\); expected \(0,\), as for the inputs",
+        ),
         (patterns.Pattern(**arrays, links=(0,), board="ad41"), "e: ID is ad41; expected ad40"),
         (good.at(slice(0, 18)), "e: clocks is 18; expected 24"),
         (patterns.Pattern(**arrays, links=(0,), board="ad40", strobe=good.valid), "e: strobe is in the file"),
@@ -206,5 +211,8 @@ def test_scores(rtl_trigger: Trigger, codes: np.ndarray, tmp_path: Path) -> None
             pass
     for name, data in (("hw_score", score[:, 0].astype(np.int64)), ("seeds_after", wanted["seeds_after"][1:])):
         write(**{name: data}).close()
-        with pytest.raises(InputError, match=f"scores.h5: {name} is .* a row for each event"), expect.open_scores(path, board, n):
+        with (
+            pytest.raises(InputError, match=f"scores.h5: {name} is .* a row for each event"),
+            expect.open_scores(path, board, n),
+        ):
             pass

@@ -64,7 +64,9 @@ def test_another_network_is_found(model: Model) -> None:
     assert 10 < found.wrong <= 400 and len(found.first) == SHOWN
     fields = {first.field.split()[0] for first in found.first}
     assert fields <= {"output", "hw_score", "seeds_before:", "seeds_after:", "l1a"} and "output" in fields
-    assert found.sentence("golden.npz", "emulator").startswith(f"golden.npz != emulator: {found.wrong}/400 events; first at event ")
+    assert found.sentence("golden.npz", "emulator").startswith(
+        f"golden.npz != emulator: {found.wrong}/400 events; first at event "
+    )
 
 
 def test_bad_files_are_refused(model: Model) -> None:
@@ -122,7 +124,11 @@ def test_flipped_bits_are_refused_or_change_nothing(model: Model) -> None:
 
 def test_differences_count_all_and_name_the_first() -> None:
     rng = np.random.default_rng(0)
-    columns = [Column("value"), Column("word", (Field("low", 0, 4), Field("flag", 9))), Column("mask", seed_fields(["A", "B"]))]
+    columns = [
+        Column("value"),
+        Column("word", (Field("low", 0, 4), Field("flag", 9))),
+        Column("mask", seed_fields(["A", "B"])),
+    ]
     wanted = rng.integers(0, 1 << 12, (1000, 3)).astype(np.uint64)
     found = wanted.copy()
     found[3, 0] += np.uint64(1)
