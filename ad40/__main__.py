@@ -4,4 +4,5 @@ import sys
 
 from ad40.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # worker processes of a cluster import this module under another name
+    sys.exit(main())

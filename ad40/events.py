@@ -6,16 +6,19 @@ shifted up; hardware sends no holes, so reading closes them.
 
 Hardware sample: `codes` (N, 19, 3) int16, as `ad40.objects` defines them, with the hash of the scales.
 
+TriggerRecord: the accepted events of a run with all its columns, see `ad40.record`.
+
 Parquet files of the CMS Level-1 data set: see `ad40.l1data`.
 
-HDF5 of both kinds may carry columns of one value per event (`process`, `parent`, ...) and attributes as a JSON
+HDF5 of all kinds may carry columns of one value per event (`process`, `parent`, ...) and attributes as a JSON
 document.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +41,7 @@ _ATTRIBUTES = "ad40_attributes"
 class EventFile:
     """An open event file of either kind.
 
-    n: events. kind: "adc2021" or "hardware". columns: names of per-event columns. attributes: what the writer
+    n: events. kind: "adc2021", "hardware" or "record". columns: names of per-event columns. attributes: what the writer
     recorded (cross-sections, seeds, ...), empty for files from elsewhere. saturated: fields that saturated in
     the codes read so far, by kind. Use as a context manager.
     """
@@ -46,10 +49,11 @@ class EventFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.saturated: dict[str, int] = {}
+        self._count = threading.Lock()  # blocks are decoded in threads
         self._file = hdf5.open_file(self.path)
         try:
             if "codes" in self._file:
-                self.kind, name = "hardware", "codes"
+                self.kind, name = "record" if hdf5.RECORD in self._file.attrs else "hardware", "codes"
             elif "Particles" in self._file:
                 self.kind, name = "adc2021", "Particles"
             else:
@@ -65,7 +69,9 @@ class EventFile:
                 and item.shape[:1] == (self.n,)
                 and not key.startswith("Particles")
             )
-            self.attributes: dict[str, Any] = json.loads(self._file.attrs.get(_ATTRIBUTES, "{}"))
+            document = hdf5.RECORD if self.kind == "record" else _ATTRIBUTES
+            self.attributes: dict[str, Any] = json.loads(self._file.attrs.get(document, "{}"))
+            self._check_scales()
         except BaseException:
             self._file.close()
             raise
@@ -74,39 +80,61 @@ class EventFile:
         data = self._data
         if not isinstance(data, h5py.Dataset):
             raise InputError(self.path, name, "a group", "a dataset")
-        width = 3 if self.kind == "hardware" else 4
+        width = 4 if self.kind == "adc2021" else 3
         if data.ndim != 3 or data.shape[1] != objects.N_OBJECTS or data.shape[2] != width:
             raise InputError(self.path, f"{name}.shape", data.shape, f"(events, 19, {width})")
-        letter = "i" if self.kind == "hardware" else "f"
+        letter = "f" if self.kind == "adc2021" else "i"
         if data.dtype.kind != letter:
             raise InputError(self.path, f"{name}.dtype", data.dtype, {"i": "integers", "f": "floats"}[letter])
-        if self.kind == "hardware":
-            found = str(self._file.attrs.get("spec_hash", "none"))
-            if found != spec.objects().hash:
-                raise HashMismatch(self.path, "hash of the object scales", found, spec.objects().hash)
-        elif "Particles_Names" in self._file:
+        if "Particles_Names" in self._file and self.kind == "adc2021":
             names = tuple(v.decode() if isinstance(v, bytes) else str(v) for v in self._file["Particles_Names"][()])
             if names != NAMES:
                 raise InputError(self.path, "Particles_Names", names, str(NAMES))
 
+    def _check_scales(self) -> None:
+        """Codes mean nothing without the scales they were made with."""
+        if self.kind != "adc2021":
+            held = self.attributes if self.kind == "record" else self._file.attrs
+            found = str(held.get("spec_hash", "none"))
+            if found != spec.objects().hash:
+                raise HashMismatch(self.path, "hash of the object scales", found, spec.objects().hash)
+
     def events(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Physical events [start, stop): float32 (m, 19, 3). Raises `InputError` on NaN, infinities, negative pt."""
-        if self.kind == "hardware":
+        if self.kind != "adc2021":
             return objects.decode(self.codes(start, stop))
-        events = self._read(self._data, start, stop).astype(np.float32)[..., :3]
-        objects.check_events(events, str(self.path), start)
+        return self._events(self._read(self._data, start, stop), start)
+
+    def _events(self, particles: NDArray[np.floating], first: int) -> NDArray[np.float32]:
+        events = np.ascontiguousarray(particles[..., :3], np.float32)
+        objects.check_events(events, str(self.path), first)
         return _close_holes(events)
 
     def codes(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
         """Hardware codes of events [start, stop): int32 (m, 19, 3). Raises `InputError` as `events` does."""
-        if self.kind == "hardware":
-            codes = self._read(self._data, start, stop).astype(np.int32)
-            objects.check_codes(codes, str(self.path), start)
+        return self.decode(self._read(self._data, start, stop), start)
+
+    def decode(self, raw: NDArray[Any], first: int = 0) -> NDArray[np.int32]:
+        """Hardware codes int32 (m, 19, 3) of rows as the file holds them; `first`: the row of the first one. Threads
+        may call it side by side."""
+        if self.kind != "adc2021":
+            codes = raw.astype(np.int32)
+            objects.check_codes(codes, str(self.path), first)
             return codes
-        encoded = objects.encode(self.events(start, stop))
-        for name, count in encoded.saturated.items():
-            self.saturated[name] = self.saturated.get(name, 0) + count
+        encoded = objects.encode(self._events(raw, first))
+        with self._count:
+            for name, count in encoded.saturated.items():
+                self.saturated[name] = self.saturated.get(name, 0) + count
         return encoded.codes
+
+    def blocks(
+        self, size: int = 65536, columns: Sequence[str] = ()
+    ) -> Iterator[tuple[int, NDArray[Any], dict[str, NDArray[Any]]]]:
+        """Yield (first row, rows for `decode`, columns of these rows) over the file in bounded memory."""
+        for start in range(0, self.n, size):
+            stop = min(start + size, self.n)
+            raw = self._read(self._data, start, stop)
+            yield start, raw, {name: self.column(name, start, stop) for name in columns}
 
     def column(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """One value per event of the column `name`."""

@@ -14,6 +14,8 @@ import h5py
 from ad40.errors import InputError, OutputError
 from ad40.files import atomic_path
 
+RECORD = "ad40_record"  # the attribute that makes a file a TriggerRecord
+
 
 class _Sink(io.RawIOBase):
     """A file for HDF5 to write to that remembers the first failed write and swallows the rest.

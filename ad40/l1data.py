@@ -9,7 +9,7 @@ event and are left out, as the authors of the data set ask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,12 +29,13 @@ OBJECTS = {
 }
 SCALARS = ("run", "lumi", "event", "bx", "orbit", "time", "nPV_True", "label", "L1bit")
 _DROPPED = -1  # in column `order`
+_OBJECT_COLUMNS = [name for columns in OBJECTS.values() for name in columns if name is not None]
 
 
 class L1File:
     """An open parquet file with the interface of `ad40.events.EventFile`. Reads a row group at a time."""
 
-    kind = "cms_l1"
+    kind = "cms_l1"  # n, columns and saturated as there; dropped: rows left out
 
     def __init__(self, path: str | Path) -> None:
         try:
@@ -63,6 +64,7 @@ class L1File:
         ]
         self._ends = np.cumsum([0, *sizes])
         self.n = int(self._ends[-1])
+        self.dropped = self._file.metadata.num_rows - self.n
         self._cache: tuple[int, NDArray[np.int32]] = (-1, np.zeros((0, 0, 0), np.int32))
 
     def _kept(self, group: int) -> NDArray[np.intp]:
@@ -78,15 +80,55 @@ class L1File:
     def _group(self, group: int) -> NDArray[np.int32]:
         """All kept codes of a row group."""
         if self._cache[0] != group:
-            table = self._table(group, [name for columns in OBJECTS.values() for name in columns if name is not None])
-            codes = np.zeros((table.num_rows, objects.N_OBJECTS, objects.N_FEATURES), np.int32)
-            for kind in spec.objects().types:
-                codes[:, kind.slots] = _object_codes(table, kind, self.path)
-            if self._rows[group] is not None:
-                codes = codes[self._rows[group]]
-            objects.check_codes(codes, str(self.path), int(self._ends[group]))
-            self._cache = (group, codes)
+            self._cache = (group, self.decode((self._table(group, _OBJECT_COLUMNS), self._rows[group]),
+                                              int(self._ends[group])))  # fmt: skip
         return self._cache[1]
+
+    def decode(self, raw: tuple[Any, NDArray[np.intp] | None], first: int = 0) -> NDArray[np.int32]:
+        """Codes int32 (m, 19, 3) of a table and the rows of it that are kept (None: all); `first`: the number of the
+        first kept one. Threads may call it side by side."""
+        table, rows = raw
+        codes = np.zeros((table.num_rows, objects.N_OBJECTS, objects.N_FEATURES), np.int32)
+        for kind in spec.objects().types:
+            codes[:, kind.slots] = _object_codes(table, kind, self.path)
+        if rows is not None:
+            codes = codes[rows]
+        objects.check_codes(codes, str(self.path), first)
+        return codes
+
+    def blocks(
+        self, size: int = 65536, columns: Sequence[str] = ()
+    ) -> Iterator[tuple[int, tuple[Any, NDArray[np.intp] | None], dict[str, NDArray[Any]]]]:
+        """Yield (first event, rows for `decode`, columns of these events) in one pass over the file.
+
+        Memory is bounded by about twice `size` rows, however large or small the row groups are.
+        """
+        ordered = bool(self._rows) and self._rows[0] is not None
+        names = dict.fromkeys([*_OBJECT_COLUMNS, *columns, *(["order"] if ordered else [])])
+        first = 0
+        for table in self._tables(size, list(names)):
+            rows = np.flatnonzero(table.column("order").to_numpy() != _DROPPED) if ordered else None
+            values = {name: table.column(name).to_numpy() for name in columns}
+            yield first, (table, rows), {name: v if rows is None else v[rows] for name, v in values.items()}
+            first += table.num_rows if rows is None else len(rows)
+
+    def _tables(self, size: int, columns: list[str]) -> Iterator[Any]:
+        """Consecutive tables of `size` rows or a little more; the last one is shorter."""
+        import pyarrow
+
+        held: list[Any] = []
+        done = 0
+        try:
+            for batch in self._file.iter_batches(size, columns=columns):
+                held.append(batch)
+                if sum(part.num_rows for part in held) >= size:
+                    table = pyarrow.Table.from_batches(held)
+                    done, held = done + table.num_rows, []
+                    yield table
+        except (OSError, self._arrow_error) as error:
+            raise InputError(self.path, f"rows from {done}", f"unreadable ({error})", "a complete file") from error
+        if held:
+            yield pyarrow.Table.from_batches(held)
 
     def codes(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
         """Codes of events [start, stop): int32 (m, 19, 3)."""

@@ -110,6 +110,23 @@ class Menu:
                 mask[first : last + 1, i] = True
         return mask
 
+    @cached_property
+    def _thresholds(self) -> NDArray[np.int32]:
+        return np.array([seed.threshold for seed in self.seeds], np.int32)
+
+    def fired(self, hw_score: NDArray[np.integer], bx: NDArray[np.integer] | None) -> NDArray[np.bool_]:
+        """Which seeds fire, before prescale: bool (n, seeds), of hw_score (n,) of the only model or (n, models).
+
+        bx: bunch crossing of each event, counted modulo the orbit; None where it is unknown: then ranges of bunch
+        crossings do not apply.
+        """
+        scores = hw_score if hw_score.ndim == 2 else hw_score[:, None]
+        scores = scores[:, list(self.seed_models)] if scores.shape[1] > 1 else scores
+        fired: NDArray[np.bool_] = np.greater_equal(scores, self._thresholds)
+        if bx is not None and any(seed.bx for seed in self.seeds):
+            fired &= self.bx_mask[bx % len(self.bx_mask)]
+        return fired
+
     def column(self, name: str) -> int:
         """Index of a prescale column. Raises `SpecError` for a name that is not one."""
         if name not in self.columns:
@@ -156,8 +173,6 @@ class MenuState:
         latency = spec.latency()
         per_lumi = latency.orbit_bx << latency.lumi_orbits_log2
         self._switches = deque(sorted(((lumi - 1) * per_lumi, to) for lumi, to in (schedule or {}).items()))
-        self._thresholds = np.array([seed.threshold for seed in menu.seeds], np.int32)
-        self._models = np.array(menu.seed_models)
         self._enabled = np.array([seed.enabled for seed in menu.seeds])
         self._veto = np.array([seed.veto for seed in menu.seeds])
         self._windows = [(i, window) for i, window in enumerate(menu.rule_windows) if window]
@@ -181,12 +196,9 @@ class MenuState:
         bad (n,): slots with a fault on the links, in which no seed fires. busy (n,): slots in which the readout
         takes no accept.
         """
-        scores = hw_score if hw_score.ndim == 2 else hw_score[:, None]
-        before = np.greater_equal(scores[:, self._models] if scores.shape[1] > 1 else scores, self._thresholds)
+        before = self.menu.fired(hw_score, self._slot + np.arange(len(hw_score)))
         if bad is not None:
             before &= ~bad[:, None]
-        if any(seed.bx for seed in self.menu.seeds):
-            before &= self.menu.bx_mask[(self._slot + np.arange(len(before))) % len(self.menu.bx_mask)]
         after = np.zeros_like(before)
         start = 0
         while self._switches and self._switches[0][0] < self._slot + len(before):
@@ -300,11 +312,11 @@ def _seeds(node: Node, columns: tuple[str, ...], networks: Mapping[str, Network]
         if len(prescales) != len(columns):
             raise child["prescales"].fault(f"one prescale for each column: {', '.join(columns)}")
         ranges: list[tuple[int, int]] = []
-        for pair in child["bx"] if "bx" in child else ():
-            first, last = (entry.integer(0, last_bx) for entry in pair) if len(pair.value) == 2 else (1, 0)
-            if first > last:
+        for pair in list(child["bx"]) if "bx" in child else []:
+            ends = [entry.integer(0, last_bx) for entry in pair]
+            if len(ends) != 2 or ends[0] > ends[1]:
                 raise pair.fault("[first, last] bunch crossing")
-            ranges.append((first, last))
+            ranges.append((ends[0], ends[1]))
         model = child["model"].choice(tuple(networks))
         seed = Seed(
             name=child["name"].text(),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from contextvars import ContextVar
 from types import TracebackType
+
+silenced: ContextVar[bool] = ContextVar("silenced", default=False)  # true where many run side by side
 
 
 class Progress:
@@ -20,6 +23,7 @@ class Progress:
         self._start = self._last_time = time.monotonic()
         self._last_done = 0
         self._terminal = sys.stderr.isatty()
+        self._silent = silenced.get()
 
     def __enter__(self) -> Progress:
         self._draw()
@@ -28,6 +32,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._silent:
+            return
         if self._terminal:
             self._draw()
             print(file=sys.stderr)
@@ -52,6 +58,8 @@ class Progress:
             self._last_time, self._last_done = now, self.done
 
     def _draw(self) -> None:
+        if self._silent:
+            return
         seconds = max(time.monotonic() - self._start, 1e-9)
         share = min(self.done / self.total, 1.0) if self.total else 1.0
         rate = self.done / seconds

@@ -23,7 +23,6 @@ from ad40.errors import HashMismatch, InputError
 from ad40.menu import Decision, seed_bits
 from ad40.model import Trigger
 
-_ATTRIBUTES = "ad40_record"
 COLUMNS: dict[str, type[np.generic]] = {
     "run": np.uint32,
     "lumi": np.uint32,
@@ -79,11 +78,14 @@ class Writer:
     def __enter__(self) -> Writer:
         self._file = self._target.__enter__()
         options: dict[str, Any] = {"compression": "gzip", "shuffle": True}
-        scores = {name: np.int32 for name in score_columns(self._trigger)}
-        for name, kind in (COLUMNS | scores | self._extra).items():
-            self._file.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(16384,), **options)
+        scores = dict.fromkeys(score_columns(self._trigger), np.int32)
+        # The data sets stay open: HDF5 compresses the unfinished chunk of one each time it is closed
+        self._data = {
+            name: self._file.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(16384,), **options)
+            for name, kind in (COLUMNS | scores | self._extra).items()
+        }
         shape = (objects.N_OBJECTS, objects.N_FEATURES)
-        self._file.create_dataset(
+        self._data["codes"] = self._file.create_dataset(
             "codes", (0, *shape), np.int16, maxshape=(None, *shape), chunks=(4096, *shape), **options
         )
         return self
@@ -141,7 +143,7 @@ class Writer:
             **extra,
         }
         for name, value in values.items():
-            data = self._file[name]
+            data = self._data[name]
             data.resize(self._kept + len(slot), axis=0)
             data[self._kept :] = value
         self._kept += len(slot)
@@ -183,7 +185,7 @@ class Writer:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._file.attrs[_ATTRIBUTES] = json.dumps(self.summary())
+            self._file.attrs[hdf5.RECORD] = json.dumps(self.summary())
         self._target.__exit__(kind, value, trace)
 
 
@@ -200,11 +202,11 @@ def read(path: str | Path, trigger: Trigger | None = None) -> TriggerRecord:
     path = Path(path)
     try:
         with hdf5.open_file(path) as file:
-            if _ATTRIBUTES not in file.attrs:
+            if hdf5.RECORD not in file.attrs:
                 raise InputError(
                     path, "attributes", "none of a record", "a TriggerRecord file written by `ad40 trigger`"
                 )
-            attributes = json.loads(file.attrs[_ATTRIBUTES])
+            attributes = json.loads(file.attrs[hdf5.RECORD])
             missing = [name for name in (*COLUMNS, "codes") if name not in file]
             if missing:
                 raise InputError(path, "datasets", f"missing {', '.join(missing)}", "all columns of a TriggerRecord")

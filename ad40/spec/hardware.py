@@ -16,7 +16,8 @@ UNUSED = "-"
 class LatencySpec:
     """One configuration of spec/latency.yaml. Times in ns, stages in clocks.
 
-    readout: latency_bx, ring and derandomiser in bunch crossings and events; resources: lut, dsp, bram at most.
+    orbit_hz: revolutions per second; readout: latency_bx, ring and derandomiser in bunch crossings and events;
+    resources: lut, dsp, bram at most.
     """
 
     name: str
@@ -25,6 +26,7 @@ class LatencySpec:
     clocks_per_bx: int
     budget_ns: float
     orbit_bx: int
+    orbit_hz: float
     lumi_orbits_log2: int
     stages: dict[str, int]
     readout: dict[str, int]
@@ -71,7 +73,8 @@ class LinksSpec:
 
 def latency_spec(document: Node, name: str | None) -> LatencySpec:
     """The configuration `name`, or the default one, of a latency document."""
-    document.keys({"version", "default", "configurations", "orbit_bx", "lumi_orbits_log2", "readout", "resources"})
+    orbit = {"orbit_bx", "orbit_hz", "lumi_orbits_log2"}
+    document.keys({"version", "default", "configurations", *orbit, "readout", "resources"})
     document["version"].integer(2, 2)
     names = tuple(key for key, _ in document["configurations"].items())
     if name is None:
@@ -91,6 +94,7 @@ def latency_spec(document: Node, name: str | None) -> LatencySpec:
         clocks_per_bx=node["clocks_per_bx"].integer(1, 64),
         budget_ns=node["budget_ns"].number(1, 12500),
         orbit_bx=document["orbit_bx"].integer(1, 3564),
+        orbit_hz=document["orbit_hz"].number(1, 1e6),
         lumi_orbits_log2=document["lumi_orbits_log2"].integer(0, 31),
         stages={key: child.integer(2 if key == "decision" else 1, 8) for key, child in node["stages"].items()},
         readout={key: child.integer(1, 4096) for key, child in readout.items()},

@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "offline": {"ad40"},
 }
 WAIST_PACKAGES = {"numpy", "h5py", "yaml"}
-OPTIONAL = {"l1data.py": {"pyarrow"}}  # imported when such a file is opened, and asked for by name where it is missing
+# imported when such a file is opened, or a cluster is asked for; named where it is missing
+OPTIONAL = {"l1data.py": {"pyarrow"}, "cluster.py": {"dask", "distributed"}}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:

@@ -1,7 +1,6 @@
 """The CMS Level-1 data set: files written here in the published layout are read as the codes they hold."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,44 +8,11 @@ import pytest
 from ad40 import objects, spec
 from ad40.errors import InputError
 from ad40.events import open_events
-from ad40.l1data import OBJECTS
 from ad40.model import read_model
 from ad40.record import read
+from ad40.stream import scored
 from ad40.trigger import trigger
-
-arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra l1)")
-
-
-def jagged(rows: list[np.ndarray]) -> Any:
-    return arrow.array([row.tolist() for row in rows], type=arrow.large_list(arrow.int16()))
-
-
-def write(path: Path, codes: np.ndarray, rng: np.random.Generator, **changes: Any) -> np.ndarray:
-    """Write codes as the published files hold them; returns the rows that are to be kept."""
-    import pyarrow.parquet
-
-    n, columns = len(codes), {}
-    for kind in spec.objects().types:
-        part = codes[:, kind.slots]
-        rows = [part[i][part[i, :, 0] > 0] for i in range(n)]
-        if kind.name == "muon":
-            rows = [row[rng.permutation(len(row))] for row in rows]
-        if kind.name == "met":
-            rows = list(part)
-        for feature, name in enumerate(OBJECTS[kind.name]):
-            if name is not None:
-                columns[name] = jagged([row[:, feature] for row in rows])
-    order = np.where(rng.random(n) < 0.1, -1, np.arange(n))
-    columns |= {
-        "run": arrow.array(np.full(n, 398183, np.uint32)), "lumi": arrow.array((np.arange(n) // 50).astype(np.uint32)),
-        "nPV_True": arrow.array(rng.integers(3, 99, n, dtype=np.int32)), "label": arrow.array(np.zeros(n, np.int32)),
-        "L1bit": arrow.array(rng.random(n) < 0.01), "order": arrow.array(order),
-    }  # fmt: skip
-    columns |= changes
-    pyarrow.parquet.write_table(
-        arrow.table({name: column for name, column in columns.items() if column is not None}), path, row_group_size=97
-    )
-    return np.flatnonzero(order != -1)
+from tests.l1_files import jagged, write
 
 
 @pytest.fixture
@@ -117,3 +83,38 @@ def test_mistakes_are_named(events: np.ndarray, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="expected a complete parquet file"):
         open_events(path)
+
+
+@pytest.mark.parametrize("group", [7, 97, 1000])
+def test_blocks_are_the_file_whatever_its_row_groups(events: np.ndarray, tmp_path: Path, group: int) -> None:
+    path = tmp_path / "a.parquet"
+    kept = write(path, events, np.random.default_rng(4), group)
+    with open_events(path) as file:
+        blocks = [
+            (first, file.decode(raw, first), columns) for first, raw, columns in file.blocks(64, ["lumi", "L1bit"])
+        ]
+        assert [first for first, _, _ in blocks] == np.cumsum(
+            [0, *(len(codes) for _, codes, _ in blocks[:-1])]
+        ).tolist()
+        assert max(len(codes) for _, codes, _ in blocks) < 128
+        assert np.array_equal(np.concatenate([codes for _, codes, _ in blocks]), events[kept])
+        for name in ("lumi", "L1bit"):
+            assert np.array_equal(np.concatenate([columns[name] for _, _, columns in blocks]), file.column(name))
+        assert file.dropped == len(events) - len(kept)
+
+
+def test_threads_change_nothing(
+    events: np.ndarray, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ad40.stream.BLOCK", 50)
+    board = read_model(model_dir).trigger
+    write(tmp_path / "a.parquet", events, np.random.default_rng(6), 30)
+    found = []
+    for threads in (1, 2, 5):
+        with open_events(tmp_path / "a.parquet") as file:
+            found.append(list(scored(file, board, ["L1bit"], threads)))
+    assert len(found[0]) > 3
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert a.first == b.first and np.array_equal(a.codes, b.codes) and np.array_equal(a.score, b.score)
+            assert np.array_equal(a.columns["L1bit"], b.columns["L1bit"])
