@@ -66,6 +66,15 @@ BLOCKS: dict[str, Block] = {
     ),
     "unpack": Block(("unpack",), package={}),
     "registers": Block(("registers",), package={}),
+    "links": Block(("counter", "links"), ({"ORBIT_BX": 5, "COUNTER_BITS": 4},), package={}),
+    "readout": Block(
+        ("counter", "crc32", "memory", "fifo", "packetiser", "readout"),
+        ({"L1A_LATENCY_BX": 5, "RING_DEPTH": 8, "SLOTS_IN_FLIGHT": 2, "DERANDOMISER_DEPTH": 4, "COUNTER_BITS": 4},),
+        package={},
+    ),
+    "link_out": Block(
+        ("link_out",), ({}, {"CLOCKS_PER_BX": 9, "N_MODELS": 3, "SCORE_BITS": 11, "N_SEEDS": 32}), package={}
+    ),
 }  # fmt: skip
 
 
