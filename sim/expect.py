@@ -169,7 +169,8 @@ def expect(run: Run, trigger: Trigger, latency: int) -> Expected:
         live += [(start + part.start, values) for start, values in now]
     decided = Decided(*(np.concatenate([getattr(p, name) for p in parts]) for name in Decided.__dataclass_fields__))
     expected = Expected(alive, bx, orbit, scores, bad, busy, decided, live, len(accepted) - len(alive))
-    if not any(run.flag(name).any() for name in STROBES) and alive[0] == 0 and bx[0] == 0 and orbit[0] == 0:
+    in_order = np.array_equal(bx, np.arange(len(bx)) % spec.latency().orbit_bx)
+    if in_order and not any(run.flag(name).any() for name in STROBES):
         check_emulator(run.name, run.menu, {0: run.columns[0]}, expected)
     return expected
 

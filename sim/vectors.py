@@ -166,6 +166,9 @@ def core_runs(words: NDArray[np.uint64], pool: NDArray[np.uint64], edges: NDArra
     run.flags.update({"update": np.arange(len(twice)) == 9, "prescale_rst": np.arange(len(twice)) == 70})
     runs.append(run)
     low = with_thresholds(menu, [max(1, p // 2) for p in picks], [factors[i % 5] for i in range(len(picks))])
+    open_ = with_thresholds(menu, [1] * len(picks))
+    open_ = replace(open_, rules=(), seeds=tuple(replace(s, enabled=True, veto=False, bx=()) for s in open_.seeds))
+    runs.append(steady("every seed open", some, open_))
     # each seed is masked once and the veto once; half of the seeds or more stay in the OR
     n_seeds = len(picks)
     for half in (range(0, n_seeds, 2), range(1, n_seeds, 2)):
