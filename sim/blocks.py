@@ -72,6 +72,9 @@ BLOCKS: dict[str, Block] = {
         ({"L1A_LATENCY_BX": 5, "RING_DEPTH": 8, "SLOTS_IN_FLIGHT": 2, "DERANDOMISER_DEPTH": 4, "COUNTER_BITS": 4},),
         package={},
     ),
+    "menu": Block(
+        ("delay", "threshold", "prescale", "bx_mask", "rules", "counter", "menu"), ({"COUNTER_BITS": 4},), package={}
+    ),
     "link_out": Block(
         ("link_out",), ({}, {"CLOCKS_PER_BX": 9, "N_MODELS": 3, "SCORE_BITS": 11, "N_SEEDS": 32}), package={}
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from sim.bench import PACKAGE, PARAMETERS, draw, edge, hit, join, settle, start
+from sim.bench import PACKAGE, PARAMETERS, draw, edge, join, settle, start
 
 NUMBERS = PACKAGE | PARAMETERS
 CLOCKS, MODELS, SEEDS = NUMBERS["CLOCKS_PER_BX"], NUMBERS["N_MODELS"], NUMBERS["N_SEEDS"]

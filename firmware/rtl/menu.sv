@@ -270,8 +270,9 @@ module menu #(
   assign lumi_start = m_valid && lumi_start_5;
 
   // Rates
-  logic clear;
+  logic clear, counted;  // counted: a slot that rst does not drop
   assign clear = rst || counter_rst;
+  assign counted = m_valid && !rst;
   generate
     for (genvar s = 0; s < N_SEEDS; s++) begin : g_rate
       counter #(
@@ -279,7 +280,7 @@ module menu #(
       ) before_i (
           .clk  (clk),
           .rst  (clear),
-          .inc  (m_valid && m_seeds_before[s]),
+          .inc  (counted && m_seeds_before[s]),
           .count(cnt_before[s*COUNTER_BITS+:COUNTER_BITS])
       );
       counter #(
@@ -287,7 +288,7 @@ module menu #(
       ) after_i (
           .clk  (clk),
           .rst  (clear),
-          .inc  (m_valid && m_seeds_after[s]),
+          .inc  (counted && m_seeds_after[s]),
           .count(cnt_after[s*COUNTER_BITS+:COUNTER_BITS])
       );
       counter #(
@@ -295,7 +296,7 @@ module menu #(
       ) accepted_i (
           .clk  (clk),
           .rst  (clear),
-          .inc  (m_valid && in_or_5[s] && m_l1a),
+          .inc  (counted && in_or_5[s] && m_l1a),
           .count(cnt_accepted[s*COUNTER_BITS+:COUNTER_BITS])
       );
     end
@@ -313,7 +314,7 @@ module menu #(
       ) total_i (
           .clk  (clk),
           .rst  (clear),
-          .inc  (m_valid && totals[i]),
+          .inc  (counted && totals[i]),
           .count(counts[i*COUNTER_BITS+:COUNTER_BITS])
       );
     end
