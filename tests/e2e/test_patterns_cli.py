@@ -143,8 +143,8 @@ def test_bad_use_is_refused(events: Path, model_dir: Path, tmp_path: Path, capsy
         (["--patterns", files["good"], "--format", "ugt"], "bunch crossings is 20; expected 3564: one orbit"),
         (["--patterns", files["good"], "--clock", "lhc"], "latency configuration is lhc; expected one of ugt240, ugt360"),
         (["--patterns", events], "line 1, "),
-        (["--patterns", files["good"], events], "EVENTS.h5 and --patterns is both; expected one of the two"),
-        ([], "EVENTS.h5 and --patterns is neither"),
+        (["--patterns", files["good"], events], "EVENTS and --patterns is both; expected one of the two"),
+        ([], "EVENTS and --patterns is neither"),
         ([events, "--format", "apx"], "--format is apx; expected --inputs with it"),
         (["--patterns", files["good"], "--inputs", out], "--inputs is "),
     ]  # fmt: skip
