@@ -1,7 +1,7 @@
-"""Speed of a model's C++ library on one core: `python -m ad40.library_bench MODEL_DIR EVENTS.h5 N` prints JSON.
+"""Speed of a model's C++ library on one core: `python -m ad40.library_bench MODEL EVENTS.h5 N` prints JSON.
 
-The library and its bench program are compiled anew, portable and with --native for this machine; the scores must be
-those of the Python emulator, or the figures are not given.
+The library and its bench program are compiled anew, for any machine of this kind or, with --native, for this one; the
+scores must be those of the Python emulator, or no figures are given.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ad40 import released
 from ad40.emulator import Emulator
 from ad40.errors import CheckError
 from ad40.events import open_events
@@ -53,7 +54,7 @@ def measure(model_dir: Path, sample: Path, n: int, native: bool = False, repeats
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="ad40.library_bench")
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=released.folder)
     parser.add_argument("events", type=Path)
     parser.add_argument("n", type=int)
     parser.add_argument("--native", action="store_true")

@@ -78,7 +78,9 @@ def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
     fmt = network.input.format
     x = codes.reshape(len(codes), -1).astype(object) - network.input.offset.astype(object)
     shift = network.input.shift
-    x = np.array([[v >> int(s) if s >= 0 else v << -int(s) for v, s in zip(row, shift, strict=True)] for row in x], object)
+    x = np.array(
+        [[v >> int(s) if s >= 0 else v << -int(s) for v, s in zip(row, shift, strict=True)] for row in x], object
+    )
     x = np.minimum(np.maximum(x, fmt.min_code), fmt.max_code)
     here = np.repeat(objects.present(codes), objects.N_FEATURES, axis=1)
     x = np.where(here, x, 0)

@@ -176,8 +176,8 @@ void damaged(const Arguments &a) {
   const auto write = [&](const std::vector<char> &bytes) {
     std::ofstream(a.at(1), std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   };
-  for (int i = 0; i < 64; ++i) {  // no checksum beside it
-    const std::size_t length = whole.size() * static_cast<std::size_t>(i) / 64;
+  for (std::size_t i = 0; i < 32; ++i) {  // no checksum beside it
+    const std::size_t length = whole.size() * i / 32;
     write({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)});
     refuses<ad40::LoadError>([&] { ad40::ModelLoader loader(a.at(1)); }, length < 64 ? "too few" : "cut short");
   }
@@ -185,9 +185,9 @@ void damaged(const Arguments &a) {
   std::ofstream(a.at(1) + ".sha256").write(checksum.data(), static_cast<std::streamsize>(checksum.size()));
   write(whole);
   ad40::ModelLoader{a.at(1)};
-  for (std::size_t i = 0; i < 64; ++i) {
+  for (std::size_t i = 0; i < 32; ++i) {
     auto turned = whole;
-    auto &byte = turned[i < 32 ? i * 2 : (whole.size() - 1) * (i - 31) / 32];
+    auto &byte = turned[i < 16 ? i * 4 : (whole.size() - 1) * (i - 15) / 16];
     byte = static_cast<char>(byte ^ (1 << i % 8));
     write(turned);
     refuses<ad40::LoadError>([&] { ad40::ModelLoader loader(a.at(1)); }, a.at(1));
