@@ -35,6 +35,7 @@ VERBS = {
     "verify": ("ad40.verify", "firmware", "golden vectors; QKeras, emulator, hls4ml, interpreter and RTL on events"),
     "library": ("ad40.library", "", "the emulator as C++: one shared library for each model, with a CMake package"),
     "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
+    "rates": ("ad40.rates", "", "scores, rates and overlap with the standard menu on recorded events"),
     "readout": ("ad40.readout", "", "readout packets of the board to the TriggerRecord that `ad40 trigger` writes"),
     "search": ("offline.search", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
     "report": ("offline.report", "offline", "one HTML page of everything in a run folder"),
@@ -72,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     verb = _parser().parse_args(argv[:1]).verb
     module_name, extra, text = VERBS[verb]
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # the threads here are over events: see ad40.stream
+        os.environ.setdefault(name, "1")
     try:
         module = load(module_name, extra)
         parser = argparse.ArgumentParser(

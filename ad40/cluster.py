@@ -28,6 +28,7 @@ from ad40.progress import Progress, silenced
 from ad40.stream import cores
 
 LOCAL, NONE = "local", "none"
+CONNECT = "10s"  # time for a scheduler to answer
 
 
 @dataclass(frozen=True)
@@ -142,21 +143,31 @@ def _on_dask(
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": retries}))
             where = stack.enter_context(
                 distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, local_directory=scratch,
+                    n_workers=workers, threads_per_worker=1, dashboard_address=":0", local_directory=scratch,
                     silence_logs=logging.CRITICAL,
                 )
             )  # fmt: skip
         try:
-            client = distributed.Client(where, set_as_default=False, timeout="10s")  # type: ignore[no-untyped-call]
+            client = distributed.Client(where, set_as_default=False, timeout=CONNECT)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise InputError("command line", "--cluster", where, f"a scheduler that answers ({error})") from error
         stack.enter_context(client)
-        futures = {client.submit(guarded, job, retries, __version__, pure=False): i for i, job in enumerate(jobs)}
+        def submit(i: int) -> Any:
+            return client.submit(guarded, jobs[i], retries, __version__, pure=False)
 
         def finished() -> Iterator[tuple[int, Any]]:
+            lost: list[int] = []
+            futures = {submit(i): i for i in range(len(jobs))}
             for future in distributed.as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
-                i = futures[future]
-                yield i, future.result() if future.status == "finished" else _lost(jobs[i], future.exception())
+                if future.status == "finished":
+                    yield futures[future], future.result()
+                else:
+                    lost.append(futures[future])
+            # Dask blames a worker's death on all the jobs that it held; alone, only the guilty one fails again
+            for i in sorted(lost):
+                future = submit(i)
+                error = future.exception()
+                yield i, future.result() if error is None else _lost(jobs[i], error)
 
         yield finished()
 

@@ -17,7 +17,7 @@ MAY_IMPORT = {
 }
 WAIST_PACKAGES = {"numpy", "h5py", "yaml"}
 # imported when such a file is opened, or a cluster is asked for; named where it is missing
-OPTIONAL = {"l1data.py": {"pyarrow"}, "cluster.py": {"dask", "distributed"}}
+OPTIONAL = {"l1data.py": {"pyarrow"}, "cluster.py": {"dask", "distributed"}, "bench_files.py": {"distributed"}}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
