@@ -111,8 +111,9 @@ def judge(firmware: Firmware, run: Run, number: int, folder: Path, coverage: Cov
 
 def final_counts(run: Run, expected: Expected, latency: int) -> dict[str, list[int]]:
     """Every counter after the run: decisions from the last clearing on."""
-    clears = np.concatenate([run.lines_with("rst"), run.lines_with("counter_rst"), [-1]])
-    first = int(np.searchsorted(expected.line + latency, clears.max(), side="left"))
+    # a slot whose decision meets a reset is dropped; one that meets counter_rst is the first that counts again
+    begin = max([*(run.lines_with("rst") + 1), *run.lines_with("counter_rst"), -1])
+    first = int(np.searchsorted(expected.line + latency, begin, side="left"))
     totals = {}
     for name, series in counts(expected.decided, expected.mask(), expected.bad, expected.busy).items():
         before = series[first - 1] if first else np.zeros_like(series[0])

@@ -201,4 +201,7 @@ def run(
         except (subprocess.CalledProcessError, RuntimeError, SystemExit) as error:
             tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
             raise CheckError("the simulation did not run:\n" + "\n".join(tail)) from error
-    return cocotb_runner.get_results(results)
+    try:
+        return cocotb_runner.get_results(results)
+    except RuntimeError as error:
+        raise CheckError(f"the simulation ended without results; see {log}") from error
