@@ -152,6 +152,7 @@ def _on_dask(
         except (OSError, ValueError) as error:
             raise InputError("command line", "--cluster", where, f"a scheduler that answers ({error})") from error
         stack.enter_context(client)
+
         def submit(i: int) -> Any:
             return client.submit(guarded, jobs[i], retries, __version__, pure=False)
 

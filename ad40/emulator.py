@@ -104,7 +104,7 @@ class _Inputs:
         self._offset, self._scale = _repeated(stage.offset[columns]), _repeated(2.0 ** -stage.shift[columns])
         # (code - offset) << -shift, before it is clipped, must be exact too
         widest = np.abs(stage.offset).max() + objects.MAX_CODE
-        if _exact_type(int(widest * max(2.0**-stage.shift.min(), 1))) is not np.float32:
+        if _exact_type(int(widest * max(2.0 ** -stage.shift.min(), 1))) is not np.float32:
             raise Ad40Error(f"input shifts down to {stage.shift.min()} exceed the emulator's exact range")
 
     def __call__(self, codes: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -29,6 +29,7 @@ OBJECTS = {
 }
 SCALARS = ("run", "lumi", "event", "bx", "orbit", "time", "nPV_True", "label", "L1bit")
 _DROPPED = -1  # in column `order`
+_BUFFER = 1 << 20  # bytes read at a time of each column, however large its row group is
 _OBJECT_COLUMNS = [name for columns in OBJECTS.values() for name in columns if name is not None]
 
 
@@ -48,7 +49,7 @@ class L1File:
         self.attributes: dict[str, Any] = {"sample": self.path.parent.name}
         self._arrow_error = pyarrow.ArrowException
         try:
-            self._file = pyarrow.parquet.ParquetFile(self.path)
+            self._file = pyarrow.parquet.ParquetFile(self.path, buffer_size=_BUFFER)
         except (OSError, pyarrow.ArrowException) as error:
             raise InputError(path, "file", f"unreadable ({error})", "a complete parquet file") from error
         names = set(self._file.schema_arrow.names)

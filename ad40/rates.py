@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     document = summarise(samples, board, args.bunches)
     text = table(document)
     print(text, end="")
+    if pictures is not None:
+        document["plots"] = pictures.draw(document, args.output / "plots")
     write_json(args.output / "rates.json", document | {"failed": [str(failure.file) for failure in failures]})
     with atomic_path(args.output / "rates.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    if pictures is not None:
-        document["plots"] = pictures.draw(document, args.output / "plots")
     print(f"written: {args.output / 'rates.json'}")
     return cluster.conclude(document, failures)
 
@@ -252,9 +252,13 @@ def table(document: dict[str, Any]) -> str:
 
 
 def _share(interval: Sequence[float]) -> str:
-    low, value, high = interval
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    low, value, high = (_short(x) for x in interval)
+    return f"{value} [{low}, {high}]"
 
 
 def _khz(interval: Kilohertz, before: str = "", after: str = "") -> str:
-    return "" if interval is None else f"{before}{interval[1]:.3g} [{interval[0]:.3g}, {interval[2]:.3g}]{after}"
+    return "" if interval is None else f"{before}{_share(interval)}{after}"
+
+
+def _short(x: float) -> str:
+    return f"{x:,.0f}" if x >= 1000 else f"{x:.3g}"

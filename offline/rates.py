@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from ad40.files import atomic_path
 from ad40.metrics import wilson
+from offline.page import Section, Table, Text
 from offline.plots import GREY, INK
+from offline.sections import Run, add_pictures, interval, number
 
 POINTS = 60  # at most along lumi sections: neighbours are joined
 Entry = dict[str, str]
@@ -35,6 +37,29 @@ def draw(document: dict[str, Any], folder: Path) -> list[Entry]:
         if len(one.get("by_pileup", {}).get("n_pv", ())) > 1:
             entries.append(_by_pileup(one, folder / f"pileup_{name}.png"))
     return entries
+
+
+def fill(section: Section, run: Run, document: Any) -> None:
+    """Fill the section of the report from a rates.json."""
+    for one in document["samples"]:
+        standard = one.get("standard_menu")
+        rate = one["rate"]
+        how = rate["formula"] or f"no rates, {rate['why']}"
+        if "bunches" in rate:
+            how += f" ({rate['bunches']:,} bunches)"
+        section.blocks.append(Text(f"{one['sample']}: {one['what']}, {one['events']:,} events. Rates: {how}."))
+        head = ["seed", "threshold (integer)", "fired", "fraction", "rate [kHz]"]
+        head += ["also in the standard menu", "pure rate [kHz]"] if standard else []
+        rows = []
+        for row in one["seeds"]:
+            cells = [row["name"], str(row.get("threshold", "")), f"{row['fired']:,}", interval(row["fraction"])]
+            cells.append(interval(row["rate_khz"]) if row["rate_khz"] else "")
+            if standard:
+                cells.append(f"{number(100 * row['overlap_fraction'][1])} %" if row["fired"] else "")
+                cells.append(interval(row["pure_rate_khz"]) if row["pure_rate_khz"] else "")
+            rows.append(cells)
+        section.blocks.append(Table(f"Seeds on {one['sample']}, before prescale", head, rows))
+    add_pictures(section, run, document.get("plots", []), run.folder / "plots")
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -55,12 +80,12 @@ def _scores(samples: Sequence[dict[str, Any]], model: str, folder: Path) -> Entr
     """Share of the events at or above each score, one line a sample; dashed: without those of the standard menu."""
     figure, axis = _figure()
     smallest = 1.0
-    for number, one in enumerate(samples):
+    for index, one in enumerate(samples):
         scores = next(entry for entry in one["scores"] if entry["model"] == model)
         low, events = np.array(scores["low"]), np.array(scores["events"])
         total = events.sum()
         smallest = min(smallest, 1 / total)
-        colour = f"C{number % 10}"
+        colour = f"C{index % 10}"
         axis.step(low, _above(events) / total, where="pre", color=colour, label=f"{one['sample']}, {one['what']}")
         if "standard_menu" in scores:
             pure = _above(events - np.array(scores["standard_menu"])) / total

@@ -19,7 +19,7 @@ from typing import Any
 from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
-from offline import sections
+from offline import rates, sections
 from offline.page import Section, Table, render
 from offline.search import verdict
 from offline.sections import Run, interval, number
@@ -87,6 +87,8 @@ def build(this: Run) -> list[Section]:
         ("Search with an injected resonance", "search_injected/search.json", "search --inject", injected),
         ("Benchmarks", "bench.json", "bench", sections.benchmarks),
     ]
+    if (this.folder / "rates.json").is_file():  # not a stage of every run
+        plan.insert(5, ("Rates on recorded events", "rates.json", "rates", rates.fill))
     hashes = sections.make("Provenance", "trigger.json", "trigger", provenance, this)
     hashes.blocks += versions()
     return [*(sections.make(*row, this) for row in plan), hashes]

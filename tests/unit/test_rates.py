@@ -168,7 +168,8 @@ def test_counts_add_in_any_order() -> None:
 
 
 def test_pictures(files: tuple[list[Path], dict[str, np.ndarray]], model_dir: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra offline)")
+    for name in ("matplotlib", "jinja2", "scipy"):
+        pytest.importorskip(name, reason=f"{name} is not installed (extra offline)")
     out = tmp_path / "out"
     command = [
         "rates",
@@ -186,6 +187,9 @@ def test_pictures(files: tuple[list[Path], dict[str, np.ndarray]], model_dir: Pa
     names = ["lumi_ZB_run398183", "lumi_haa", "pileup_ZB_run398183", "pileup_haa", "scores_test"]
     assert drawn == [f"{name}.png" for name in names]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (out / "plots").iterdir())
+    assert main(["report", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "Seeds on ZB_run398183, before prescale" in page and page.count("data:image/png") >= len(names)
 
 
 def test_bad_use(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
