@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if rtl["mismatches"] is None:
         raise CheckError(f"`ad40 simulate` could not run, exit code {rtl['exit_code']}; see above")
     whole = end_to_end(model.folder, args.sample, END_TO_END // 10 if args.quick else END_TO_END)
-    scaled = scaling(model.trigger, args.sample, SCALING // 10 if args.quick else SCALING)
+    scaled = scaling(model.trigger, args.sample, SCALING // 4 if args.quick else SCALING)
     rungs = list(verify.climb(design, args.firmware, codes[:ladder])[0].rungs.values())
     speeds = rtl["speed"]
     rows = [
