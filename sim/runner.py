@@ -44,10 +44,13 @@ class Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
     build. The bench marks what Python handles. The runtime is taken over from an earlier build in `runtime`."""
 
     runtime: Path | None = None
+    small = False  # a block of its own: compiling costs more than running
 
     def _build_command(self) -> Any:
         first, make = super()._build_command()
         first.remove("--public-flat-rw")
+        if self.small:
+            make += ["OPT_FAST=-O0", "OPT_SLOW=-O0"]
         if self.runtime is not None and self.runtime.is_dir():
             for name in RUNTIME:
                 shutil.copy(self.runtime / name, self.build_dir)
@@ -138,6 +141,7 @@ def build(
     flags: list[str] = []
     if simulator == "verilator":
         flags = [*FLAGS, *(["--public-flat-rw", "-CFLAGS", "-O0"] if public else [])]
+        runner.small = public
         if runtime is not None:
             runner.runtime = runtime.resolve() / hashlib.sha256(" ".join(flags).encode()).hexdigest()[:12]
     given = {name: _literal(value) for name, value in (parameters or {}).items()}

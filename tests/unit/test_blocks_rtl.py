@@ -12,7 +12,14 @@ from ad40.errors import MissingTool
 from sim.blocks import BLOCKS, run_block
 
 RTL = Path(__file__).parents[2] / "firmware" / "rtl"
-RUNS = [(name, simulator) for name, block in BLOCKS.items() for simulator in block.simulators]
+ICARUS = shutil.which("iverilog") is not None
+# The larger blocks run on Verilator here, and on Icarus in the long suite
+LARGE = ("normalise", "registers", "links", "readout", "menu", "link_out")
+RUNS = [
+    pytest.param(name, simulator, marks=[pytest.mark.long] if simulator == "icarus" and name in LARGE else [])
+    for name, block in BLOCKS.items()
+    for simulator in block.simulators
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,37 +29,33 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("name", "simulator"), RUNS)
 def test_block(name: str, simulator: str, rtl_sources: Path, builds: Path) -> None:
-    if simulator == "icarus" and shutil.which("iverilog") is None:
+    if simulator == "icarus" and not ICARUS:
         pytest.skip("iverilog is not on PATH: Icarus Verilog is not installed")
     report = run_block(name, rtl_sources, simulator, builds)
     assert report["tests"] > 0 and report["failures"] == 0, f"see {report['logs']}"
 
 
 def test_another_seed_gives_other_stimulus(rtl_sources: Path, builds: Path) -> None:
-    report = run_block("rules", rtl_sources, "verilator", builds, seed=41)
+    report = run_block("rules", rtl_sources, "icarus" if ICARUS else "verilator", builds, seed=41)
     assert report["seed"] == 41 and report["tests"] > 0 and report["failures"] == 0
 
 
-# (block, what stands there, the fault): the benches must notice each
+# (block, what stands there, the fault): the benches must notice each. `ad40 mutate` plants many more.
 FAULTS = [
     ("prescale", "reached = !balance[FACTOR_BITS]", "reached = !balance[FACTOR_BITS] && balance != '0"),
-    ("prescale", "if (rst || !enabled) balance <= start;", "if (rst) balance <= start;"),
-    ("rules", "newer == FAR ? FAR : newer_next", "newer_next"),
     ("fifo", "count != COUNT_BITS'(DEPTH)", "count != COUNT_BITS'(DEPTH - 1)"),
     ("crc32", "32'hEDB88320", "32'hEDB88321"),
 ]
 
 
-@pytest.mark.parametrize(("name", "here", "fault"), FAULTS, ids=[f"{f[0]}-{i}" for i, f in enumerate(FAULTS)])
-def test_a_fault_is_noticed(name: str, here: str, fault: str, rtl_sources: Path, tmp_path: Path, builds: Path) -> None:
+@pytest.mark.parametrize(("name", "here", "fault"), FAULTS, ids=[name for name, _, _ in FAULTS])
+def test_a_fault_is_noticed(name: str, here: str, fault: str, rtl_sources: Path, tmp_path: Path) -> None:
     shutil.copytree(rtl_sources, tmp_path / "rtl")
     path = tmp_path / "rtl" / f"{name}.sv"
     text = path.read_text()
     assert here in text, f"{path.name} does not hold '{here}' any more"
     path.write_text(text.replace(here, fault))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "runtime").symlink_to(builds / "runtime")
-    report = run_block(name, tmp_path / "rtl", "verilator", tmp_path / "out")
+    report = run_block(name, tmp_path / "rtl", "icarus" if ICARUS else "verilator", tmp_path / "out")
     assert report["failures"] > 0
 
 

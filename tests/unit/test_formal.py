@@ -79,7 +79,9 @@ def test_a_proof_that_says_nothing_fails(rtl_sources: Path, tmp_path: Path) -> N
 
 def test_a_false_property_is_refuted(rtl_sources: Path, tmp_path: Path) -> None:
     text = (smt.FORMAL / "rules.sv").read_text().replace("accepts <= COUNT_BITS'(i + 1)", "accepts <= COUNT_BITS'(i)")
-    (result,) = prove.prove([replace(BY_NAME["trigger rules"], properties=(), text=text, faults=())], rtl_sources, tmp_path)
+    (result,) = prove.prove(
+        [replace(BY_NAME["trigger rules"], properties=(), text=text, faults=())], rtl_sources, tmp_path
+    )
     assert "does not hold" in result.fault
     assert (tmp_path / "trigger_rules" / "proof" / smt.TRACE).exists()
     assert "FAILED" in prove.table([result])
