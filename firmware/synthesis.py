@@ -28,6 +28,8 @@ With Vivado: cd build/firmware/synth && vivado -mode batch -source vivado.tcl
              ad40 synth build/firmware --reports build/firmware/synth/vivado_xcvu9p-flga2104-2L-e"""
 
 MANIFEST = "firmware.json"
+BX_INPUTS = ("s_bx", "bx_mask_addr", "bx")  # inputs of blocks that are BX numbers: below the length of the orbit
+WHOLE = ("ad40_top", "ad40_core", "ad40_stream")
 
 
 def read_firmware(folder: Path) -> tuple[dict[str, Any], LatencySpec]:
@@ -75,6 +77,14 @@ def compiler_rows(manifest: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def _limit(figures: Mapping[str, Any]) -> str:
+    """The path that limits a placed block, or why there is none."""
+    if figures["fmax_mhz"] is None:
+        return str(figures["note"])
+    path = figures["critical"]
+    return f"{path['ns']} ns from {path['start']} to {path['end']}"
+
+
 def report_rows(found: Mapping[str, Any], top: str) -> list[Row]:
     """Rows of what Vivado and Vitis reported; the instances of the hierarchy down to the blocks of the core."""
     rows = []
@@ -100,15 +110,21 @@ def measure(
     folder: Path = args.firmware
     chosen = choose(design, args.blocks, args.whole_only)
     found: dict[str, Any] = {"yosys": yosys.synthesise_all(folder, chosen, args.timeout, args.jobs)}
-    clocked = [block for block in chosen if "clk" in block.inputs]
-    largest_first = sorted(clocked, key=lambda block: -len(block.text))
+    # what contains the algorithm and more takes long to place and to simulate: only when it is asked for by name
+    named = args.blocks or args.whole_only
+    parts = [block for block in chosen if named or block.kind not in WHOLE]
+    parts.sort(key=lambda block: -len(block.text))
     if args.place:
-        place = {b.name: partial(ecp5.place, folder, b, latency.clock_mhz, args.timeout) for b in largest_first}
+        clocked = [block for block in parts if "clk" in block.inputs]
+        place = {b.name: partial(ecp5.place, folder, b, latency.clock_mhz, args.timeout) for b in clocked}
         found["ecp5"] = tools.parallel("place and route with nextpnr", args.jobs, place)
     if args.check:
-        mapped = [b for b in chosen if found["yosys"][b.name]["lut"] is not None]
+        mapped = [b for b in parts if found["yosys"][b.name]["lut"] is not None]
         sources = list(manifest["sources"])
-        check = {b.name: partial(equivalence.check, folder, b, sources, args.check, args.timeout) for b in mapped}
+        limits = dict.fromkeys(BX_INPUTS, latency.orbit_bx)
+        check = {
+            b.name: partial(equivalence.check, folder, b, sources, args.check, args.timeout, limits) for b in mapped
+        }
         found["check"] = tools.parallel("netlists beside the source", args.jobs, check)
     return found
 
@@ -119,8 +135,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--blocks", nargs="+", metavar="NAME", help="only these, by instance path or module")
     group.add_argument("--whole-only", action="store_true", help="only the whole design, not its blocks")
-    parser.add_argument("--place", action="store_true", help="place and route each block on an ECP5, too")
-    text = "simulate each mapped netlist beside its source for so many clocks (0: do not)"
+    text = "place and route the blocks on an ECP5, too (the core and the whole when --blocks names them)"
+    parser.add_argument("--place", action="store_true", help=text)
+    text = "simulate the mapped netlists of the same blocks beside their source for so many clocks (0: do not)"
     parser.add_argument("--check", type=int, default=0, metavar="CLOCKS", help=text)
     parser.add_argument("--reports", type=Path, metavar="DIR", help="read reports of Vivado and Vitis below DIR")
     parser.add_argument("--reports-only", action="store_true", help="with --reports: leave the open tools out")
@@ -153,7 +170,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         path = resources.algorithm_path(design).name
         found = measure(args, manifest, latency, design)
         rows += [Row.of(name, figures) for name, figures in found["yosys"].items()]
-        rows += [Row.of(name, figures) for name, figures in found.get("ecp5", {}).items()]
+        rows += [Row.of(name, figures, note=_limit(figures)) for name, figures in found.get("ecp5", {}).items()]
     rows += report_rows(read, manifest["top"])
     budgets = resources.open_budgets(design, found["yosys"], latency) if design else []
     budgets += resources.report_budgets(read, path, manifest["top"], latency)

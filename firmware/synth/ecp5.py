@@ -107,7 +107,7 @@ def parse_report(path: Path) -> dict[str, Any]:
 def place(folder: Path, block: Block, clock_mhz: float, timeout_s: float) -> dict[str, Any]:
     """Synthesise, place and route one block; its Fmax, from the last result when nothing changed.
 
-    On a timeout Fmax is None and `note` says so. A block that does not fit is a `CheckError` of nextpnr.
+    Fmax is None and `note` says why when the tools do not finish in time or the block does not fit the device.
     """
     path = OPEN / block.file
     files = {suffix: (folder / path).with_suffix(suffix) for suffix in (".il", ".ecp5.sv", ".ecp5.ys")}
@@ -134,6 +134,10 @@ def place(folder: Path, block: Block, clock_mhz: float, timeout_s: float) -> dic
         )
     except tools.TimeoutReached as reached:
         return {"fmax_mhz": None, "tool": name, "note": f"{reached}; --timeout S gives it longer"}
+    except CheckError as error:
+        if re.search("no BELs remaining|[Uu]nable to place", str(error)):
+            return {"fmax_mhz": None, "tool": name, "note": f"does not fit the {DEVICE_NAME}"}
+        raise
     figures = parse_report((folder / path).with_suffix(".ecp5.report.json"))
     figures |= {"tool": name, "seconds": round(seconds, 1)}
     (folder / path).with_suffix(".ecp5.json").unlink()

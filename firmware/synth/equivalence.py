@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,22 @@ def _literal(value: int | str) -> str:
     return value  # a string in quotes
 
 
-def bench(block: Block, seed: int) -> str:
-    """SystemVerilog that drives source and netlist alike and compares every output bit after every clock."""
+def bench(block: Block, seed: int, limits: Mapping[str, int]) -> str:
+    """SystemVerilog that drives source and netlist alike and compares every output bit after every clock.
+
+    limits: inputs that must stay below a value, such as BX numbers; half of the time they are below 4.
+    """
     n_out = sum(block.outputs.values())
     pins, words, held = [], 0, 0  # every input starts in a word of 32 bits of its own
     for name, width in block.inputs.items():
         if name in ("clk", "rst"):
             pins.append(f"      .{name}({'clk' if name == 'clk' else 'reset'})")
             continue
-        pins.append(f"      .{name}(stimulus[{32 * words} +: {width}])")
+        value = f"stimulus[{32 * words} +: {width}]"
+        if name in limits and width < 31:
+            most = f"{limits[name]}" if limits[name] < 1 << width else f"{1 << width}"
+            value = f"{width}'(stimulus[{32 * words + 31}] ? {value} % {most} : {value} % 4)"
+        pins.append(f"      .{name}({value})")
         used = -(-width // 32)
         if name.startswith("cfg_"):
             held |= ((1 << used) - 1) << words
@@ -140,19 +147,26 @@ def _environment() -> dict[str, str]:
 
 
 def check(
-    folder: Path, block: Block, sources: Sequence[str], clocks: int, timeout_s: float, seed: int = 1
+    folder: Path,
+    block: Block,
+    sources: Sequence[str],
+    clocks: int,
+    timeout_s: float,
+    limits: Mapping[str, int] | None = None,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Hold the mapped netlist of `block`, which `yosys.synthesise` left in the folder, against its source.
 
     Result: clocks compared, clocks that differ, the first of them, output bits that took both values and all of
-    them; from the last run when nothing changed. On a timeout `clocks` is None and `note` says so.
+    them; from the last run when nothing changed. On a timeout `clocks` is None and `note` says so. limits: of inputs,
+    as `bench` takes them.
     """
     target = (folder / OPEN / f"{block.file}.check").resolve()
     netlist = (folder / OPEN / f"{block.file}.v").resolve()
     library = tools.library("yosys") / "share" / "xilinx" / "cells_sim.v"
     if re.search(r"^\s*(RAMB\w+|URAM\w+|DSP\w+) ", netlist.read_text(encoding="utf-8"), re.MULTILINE):
         return {"clocks": None, "note": "block memories have no simulation model in yosys"}
-    text = bench(block, seed)
+    text = bench(block, seed, limits or {})
     files = [(folder / name).resolve() for name in sources]
     digest = hashlib.sha256((text + MAIN + str(clocks)).encode())
     for file in (*files, netlist, library):

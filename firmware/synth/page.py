@@ -96,7 +96,7 @@ def text(
         "`firmware/synth/delays.yaml`: an estimate of a netlist that nobody placed. A block alone may take more than "
         "inside the whole, where constants and unused outputs disappear.",
         "",
-        *_resource_tables([row for row in rows if row.fmax_mhz is None]),
+        *_resource_tables([row for row in rows if not row.tool.startswith("nextpnr")]),
     ]  # fmt: skip
     if whole.get("paths"):
         slowest = whole["paths"][:16]

@@ -15,6 +15,7 @@ import pytest
 from ad40 import spec
 from ad40.errors import CheckError, HashMismatch, InputError
 from ad40.files import file_hash, write_json
+from ad40.network import read_network
 from firmware import synthesis
 from firmware.synth import blocks, ecp5, equivalence, netlist, reports, resources, tools, write_scripts, yosys
 from firmware.synth.blocks import OPEN, Block
@@ -256,6 +257,23 @@ def test_nextpnr_places_a_block_behind_shift_registers(tiny: Path, design: list[
         ecp5.wrapper(replace(core, inputs={"x": 8}))
 
 
+@needs_yosys
+@needs_nextpnr
+def test_a_block_that_does_not_fit_leaves_a_note(
+    design: list[Block], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(program: str, *_: object) -> float:
+        if program == "yosys":
+            return 1.0
+        raise CheckError(
+            "nextpnr-ecp5 failed: ERROR: Unable to place cell 'x', no BELs remaining of type 'TRELLIS_COMB'"
+        )
+
+    monkeypatch.setattr(ecp5.tools, "run", full)
+    figures = ecp5.place(tmp_path, by_name(design, "core"), 240.0, 10)
+    assert figures["fmax_mhz"] is None and "does not fit" in figures["note"]
+
+
 def test_reports_of_nextpnr_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text('{"fmax": {"clk": {"achieved": 83.6}}, "critical_paths": []}')
     with pytest.raises(CheckError, match=r"r\.json: not a report of nextpnr"):
@@ -277,6 +295,13 @@ def test_the_verb_tells_what_it_measured(tiny: Path, tmp_path: Path, capsys: pyt
     page = (tmp_path / "resources.md").read_text()
     assert "| `core` |" in page and "0" * 64 in page and "22,049" in page and tools.version("yosys") in page
     assert "xcvu13p" in (tiny / "synth" / "vivado.tcl").read_text()
+
+
+def test_the_page_tells_of_a_released_model() -> None:
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "resources.md").read_text()
+    hashes = [read_network(path).hash for path in (root / "models").glob("*/network.json")]
+    assert any(f"`{value}`" in page for value in hashes), "docs/resources.md: run `ad40 synth --page docs/resources.md`"
 
 
 @needs_yosys
