@@ -117,7 +117,7 @@ def text(
             "## Placed and routed",
             "",
             f"{tool}. An older and slower family than the target, for one measured clock and the path that limits it: "
-            "ports wider than the package sit behind shift registers.",
+            "ports wider than the package sit behind shift registers, which the cells and flip-flops here include.",
             "",
             *_place_table(found["ecp5"]),
         ]

@@ -77,4 +77,5 @@ def synthesise(folder: Path, sources: Sequence[str], timeout_s: float, top: str 
         whole = blocks.elaborate(folder, sources, top, timeout_s)[0]
     except tools.TimeoutReached as reached:
         return dict.fromkeys(FIGURES) | {"tool": tool_name(), "note": str(reached)}
-    return synthesise_block(folder, whole, timeout_s)
+    figures = synthesise_block(folder, whole, timeout_s)
+    return {name: value for name, value in figures.items() if name != "paths"}
