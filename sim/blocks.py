@@ -4,7 +4,6 @@ sources. A bench is `sim/cocotb_<block>.py`; it reports tests, failures and the 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -12,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ad40.errors import InputError, MissingTool
+from ad40.errors import MissingTool
 from ad40.files import read_json
 from sim import runner
+from sim.package import overwrite, package_constants
 
 BOTH = ("verilator", "icarus")
 VERILATOR = ("verilator",)
@@ -79,26 +79,6 @@ BLOCKS: dict[str, Block] = {
         ("link_out",), ({}, {"CLOCKS_PER_BX": 9, "N_MODELS": 3, "SCORE_BITS": 11, "N_SEEDS": 32}), package={}
     ),
 }  # fmt: skip
-
-
-def package_constants(text: str) -> dict[str, int]:
-    """Constants of a generated ad40_pkg.sv; a table as one number, entry 0 in the lowest bits."""
-    found: dict[str, int] = {}
-    for name, value in re.findall(r"^ *localparam [^=;]*?(\w+) = ([^;]*);", text, re.M):
-        number = 0
-        for bits, digits in re.findall(r"(\d+)'h([0-9a-f]+)", value):
-            number = number << int(bits) | int(digits, 16)
-        found[name] = number if "'h" in value else int(value)
-    return found
-
-
-def overwrite(text: str, constants: Mapping[str, int], file: Path) -> str:
-    """The package with other values. Raises `InputError` for a constant that it does not hold."""
-    for name, value in constants.items():
-        text, n = re.subn(rf"(localparam int {name} = )-?\d+;", rf"\g<1>{value};", text)
-        if n != 1:
-            raise InputError(file, name, f"found {n} times", "one integer constant")
-    return text
 
 
 @dataclass

@@ -26,8 +26,10 @@ class Proof:
     sources: files of the firmware, without suffix. properties: files of sim/formal, or `text` with generated ones;
     extra: sources that are generated beside them. parameters: of the top. induction: clocks of the hypothesis; 0:
     the proof is bounded to `depth` clocks. depth: clocks of the bounded check, also the base of the induction.
-    small: parameters with which covers and planted faults are reached within `reach` clocks. cut: wires that take
+    small, small_package: parameters, and constants of ad40_pkg, with which covers and planted faults are reached within
+    `reach` clocks. cut: wires that take
     any value at any time, in place of logic that the property is not about; more behaviours than the block has.
+    stubs: source -> what stands for the body of its module; outputs that it does not drive take any value.
     """
 
     name: str
@@ -40,10 +42,12 @@ class Proof:
     extra: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, int] = field(default_factory=dict)
     small: Mapping[str, int] | None = None
+    small_package: Mapping[str, int] = field(default_factory=dict)
     depth: int = 4
     induction: int = 2
     reach: int = 10
     cut: str = ""
+    stubs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -72,6 +76,13 @@ _SMALL_LINKS = {
     "N_LANES": 2, "PAYLOAD_WORDS": 2, "CLOCKS_PER_BX": 3, "ORBIT_BX": 2, "EVENT_WORDS": 2, "WORD_LANE": _fields(0, 1),
     "WORD_INDEX": _fields(0, 1), "ORBIT_BITS": 4,
 }  # fmt: skip
+
+# What ad40_core promises about time
+_CORE = """\
+  logic [ad40_pkg::LATENCY-1:0] valid;
+  always_ff @(posedge clk) valid <= rst ? '0 : {valid[ad40_pkg::LATENCY-2:0], s_valid};
+  assign m_valid = valid[ad40_pkg::LATENCY-1];
+"""
 
 HAND_WRITTEN: tuple[Proof, ...] = (
     Proof(
@@ -190,7 +201,7 @@ HAND_WRITTEN: tuple[Proof, ...] = (
         ("packetiser",),
         parameters=_SMALL_EVENT,
         depth=6,
-        reach=15,
+        reach=17,
         cut="w:crc",
     ),
     Proof(
@@ -206,6 +217,24 @@ HAND_WRITTEN: tuple[Proof, ...] = (
         small=_SMALL_EVENT | {"L1A_LATENCY_BX": 1, "RING_DEPTH": 2, "SLOTS_IN_FLIGHT": 1, "DERANDOMISER_DEPTH": 2},
         depth=3,
         reach=12,
+    ),
+    Proof(
+        "stream credits",
+        "an event is taken only when its decision has a place in the output FIFO; valid stays until ready",
+        "ad40_stream",
+        ("ad40_pkg", "counter", "delay", "widen", "memory", "fifo", "registers", "ad40_core", "ad40_stream"),
+        (
+            Fault("ad40_stream", "places + COUNT_BITS'(s_valid) < COUNT_BITS'(FIFO_DEPTH)",
+                  "places < COUNT_BITS'(FIFO_DEPTH)"),
+            Fault("ad40_stream", "places + COUNT_BITS'(s_valid) - COUNT_BITS'(leaves);",
+                  "places + COUNT_BITS'(s_valid) - COUNT_BITS'(m_axis_tready && places != '0);"),
+        ),
+        ("memory", "fifo", "stream"),
+        depth=3,
+        small={"FIFO_DEPTH": 4},
+        small_package={"LATENCY": 3},
+        reach=12,
+        stubs={"registers": "", "ad40_core": _CORE},
     ),
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ planted faults that must be refuted."""
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from ad40.progress import Progress
 from ad40.spec import LatencySpec
 from sim import smt
 from sim.firmware import read_firmware
+from sim.package import overwrite
 from sim.proofs import Fault, Proof, proofs
 
 HELP = "prove properties of the firmware that simulation cannot exhaust, with yosys and z3"
@@ -56,7 +58,19 @@ def read_sources(proof: Proof, folder: Path) -> dict[str, str]:
         if not path.exists():
             raise InputError(path, "file", "missing", f"the source of the proof '{proof.name}'")
         texts[path.name] = path.read_text(encoding="utf-8")
+        if name in proof.stubs:
+            texts[path.name] = stub(texts[path.name], proof.stubs[name])
     return texts | dict(proof.extra)
+
+
+def stub(text: str, body: str) -> str:
+    """A module with its ports and another body."""
+    head = re.match(r".*?^\);\n", text, re.DOTALL | re.MULTILINE)
+    if head is None:
+        raise CheckError(f"no ports in the module that begins '{text[:40]}'")
+    return (
+        f"{head[0]}{body}  wire stands_in = clk;\nendmodule\n"  # yosys takes a module without content for a black box
+    )
 
 
 def plant(texts: Mapping[str, str], fault: Fault) -> dict[str, str]:
@@ -71,7 +85,7 @@ def build(proof: Proof, texts: Mapping[str, str], parameters: Mapping[str, int],
     """Elaborate the problem of a proof on these sources and parameters; its SMT file."""
     properties = [(smt.FORMAL / f"{name}.sv").read_text(encoding="utf-8") for name in proof.properties]
     properties += [proof.text] if proof.text else []
-    return smt.problem(folder, texts, properties, proof.top, parameters, proof.cut)
+    return smt.problem(folder, texts, properties, proof.top, parameters, proof.cut, bool(proof.stubs))
 
 
 def run_proof(proof: Proof, sources: Path, scratch: Path) -> Result:
@@ -92,6 +106,9 @@ def run_proof(proof: Proof, sources: Path, scratch: Path) -> Result:
     proof_seconds = time.monotonic() - began
 
     parameters = proof.parameters if proof.small is None else proof.small
+    if proof.small_package:
+        name = "ad40_pkg.sv"
+        texts = texts | {name: overwrite(texts[name], proof.small_package, sources / name)}
     small = problem if proof.small is None else build(proof, texts, parameters, folder / "small")
     reached = smt.cover(small, proof.reach, TIMEOUT_S)
     goals = len(reached.covered) + len(reached.missed)

@@ -101,9 +101,11 @@ def problem(
     top: str,
     parameters: Mapping[str, int],
     cut: str = "",
+    stubs: bool = False,
 ) -> Path:
     """Write and elaborate a problem: sources (name -> text, in order), texts of property files, parameters of top.
-    cut: wires that take any value. Returns the SMT file. Raises `CheckError` with the words of yosys."""
+    cut: wires that take any value; stubs: so do wires that nothing drives. Returns the SMT file. Raises `CheckError`
+    with the words of yosys."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = dict(sources)
     rest = []
@@ -121,6 +123,7 @@ def problem(
         files.append(name)
     given = "".join(f" -chparam {name} {_literal(value)}" for name, value in parameters.items())
     steps = f"cutpoint {cut}\n" if cut else ""
+    steps += "setundef -undriven -anyseq\n" if stubs else ""
     script = SCRIPT.format(sources=" ".join(files), top=top, parameters=given, cut=steps)
     (folder / "problem.ys").write_text(script, encoding="utf-8")
     (folder / "problem.smt2").unlink(missing_ok=True)

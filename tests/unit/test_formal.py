@@ -43,13 +43,13 @@ def test_holds_slowly(name: str, rtl_sources: Path, tmp_path: Path) -> None:
     check(BY_NAME[name], rtl_sources, tmp_path)
 
 
-@pytest.mark.parametrize("name", ("AXI4-Lite", "packets", "AXI4-Stream"))
+@pytest.mark.parametrize("name", SLOW)
 def test_holds_without_its_twins(name: str, rtl_sources: Path, tmp_path: Path) -> None:
     """The proofs whose planted faults take long are proven here and refuted in the long suite."""
     proof = BY_NAME[name]
     problem = prove.build(proof, prove.read_sources(proof, rtl_sources), proof.parameters, tmp_path)
-    assert smt.bounded(problem, proof.depth, 300).passed
-    assert smt.induction(problem, proof.induction, 300).passed
+    assert smt.bounded(problem, proof.depth, prove.TIMEOUT_S).passed
+    assert smt.induction(problem, proof.induction, prove.TIMEOUT_S).passed
 
 
 def test_input_stage_of_the_released_model(rtl_trigger: Trigger, tmp_path: Path) -> None:
@@ -118,6 +118,13 @@ def test_properties_are_attached_as_bind_says() -> None:
     ]
     with pytest.raises(CheckError, match="no module 'c'"):
         smt.attach(source, "c", "")
+
+
+def test_a_stub_keeps_the_ports() -> None:
+    text = "// about\nmodule a (\n    input logic clk\n);\n  logic x;\nendmodule\n"
+    assert prove.stub(text, "  wire y;\n").startswith("// about\nmodule a (\n    input logic clk\n);\n  wire y;\n")
+    with pytest.raises(CheckError, match="no ports"):
+        prove.stub("module a;\nendmodule\n", "")
 
 
 def test_missing_tools(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
