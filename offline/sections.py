@@ -228,7 +228,7 @@ def rates(section: Section, run: Run, summary: Any) -> None:
         [
             seed["name"],
             f"{seed['threshold']:,}",
-            number(seed["prescale"]),
+            " / ".join(number(prescale) for prescale in seed["prescales"]),
             interval(seed["rate_khz"], 1000),
             number(seed["mix_efficiency"]),
         ]

@@ -131,3 +131,11 @@ def test_a_summary_of_another_kind_is_stated_and_stops_nothing(content: str, tmp
     assert len(main_figures(run)) == 3
     titles = {part.title for part in build(run) if part.missing}
     assert {"Data", "Separation of signals", "Verification ladder", "Provenance"} <= titles
+
+
+def test_the_rates_of_an_evaluation_are_shown(tmp_path: Path) -> None:
+    """The metrics of the released model are what `ad40 evaluate` writes: the section must take them as they are."""
+    metrics = json.loads((Path(__file__).parents[2] / "models" / "ad40_v1" / "metrics.json").read_text())
+    found = section(run_with(tmp_path, evaluate=metrics | {"plots": []}), "Trigger rates")
+    assert not any("not what this report expects" in text for text in found.missing)
+    assert all(seed["name"] in cells(found) for seed in metrics["seeds"])
