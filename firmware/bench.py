@@ -121,8 +121,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             {"hls4ml predict, events/s": other["hls4ml"], "alkaid interpreter, events/s": other["interpreter"]},
             "at least 500,000",
         ),
-        _row(f"emulator, codes to score, {one['cores']} cores", one["emulator_all_cores"], "events/s",
-             target="at least 2,000,000"),
+        _row(
+            f"emulator, codes to score, {one['cores']} cores",
+            one["emulator_all_cores"],
+            "events/s",
+            target="at least 2,000,000",
+        ),
         roofline(one["roofline"]),
         _row("emulator over hls4ml predict", one["emulator"] / other["hls4ml"], "times", target="at least 100"),
         _row("emulator over alkaid interpreter", one["emulator"] / other["interpreter"], "times", target="at least 2"),
@@ -138,11 +142,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             },
             "at least 10,000",
         ),
-        _row(f"ad40 trigger, HDF5 to TriggerRecord, {whole['events']:,} events", whole["events_per_s"], "events/s",
-             target="at least 500,000"),
+        _row(
+            f"ad40 trigger, HDF5 to TriggerRecord, {whole['events']:,} events",
+            whole["events_per_s"],
+            "events/s",
+            target="at least 500,000",
+        ),
         _row("its peak memory", whole["peak_bytes"] / MB, "MB", target="under 1,000"),
-        _row("ad40 trigger over eight files, two workers over one", scaled[2] / scaled[1], "times",
-             {f"{n} workers, events/s": value for n, value in scaled.items()}, "at least 1.8"),
+        _row(
+            "ad40 trigger over eight files, two workers over one",
+            scaled[2] / scaled[1],
+            "times",
+            {f"{n} workers, events/s": value for n, value in scaled.items()},
+            "at least 1.8",
+        ),
         *(
             _row(f"{rung.executor} and emulator differ, of {rung.events:,} events", rung.mismatches, "events")
             for rung in rungs

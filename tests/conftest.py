@@ -91,7 +91,9 @@ def model_dir(network: Network, codes: np.ndarray, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("model")
     scores = Emulator(network).score(codes)
     cuts = [int(np.quantile(scores, q)) for q in (0.5, 0.9, 0.99)]
-    seeds = tuple(Seed(f"S{i}", "test", cut, (prescale,)) for i, (cut, prescale) in enumerate(zip(cuts, (2.5, 1, 1), strict=True)))
+    seeds = tuple(
+        Seed(f"S{i}", "test", cut, (prescale,)) for i, (cut, prescale) in enumerate(zip(cuts, (2.5, 1, 1), strict=True))
+    )
     write_network(folder / "network.json", network)
     write_menu(folder / "menu.yaml", Menu((ModelRef("test", network.hash),), network.spec_hash, seeds))
     return folder
