@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +15,14 @@ from ad40.errors import CheckError
 from sim import runner, vectors
 from sim.cover import cover_counters, cover_decisions
 from sim.coverage import Coverage
-from sim.expect import Expected, Run, expect, live_of
+from sim.expect import Expected, Run, expect, menu_settings
 from sim.firmware import Firmware
 from sim.lanes import noise_bits
-from sim.reference import Live, counts
+from sim.reference import counts
 from sim.scoreboard import Result, compare, compare_counters, first_difference, read_decisions, read_fields
 
 TOP, MODULE, COUNTER_BITS = "ad40_bench", "sim.cocotb_core", 8
 TAPS = ("edges", "stream")  # runs without gaps in which the inside of the algorithm is compared, too
-
-
-def settings(live: Live) -> dict[str, Any]:
-    """Values of the cfg_* pins, lists index 0 first."""
-    return {
-        "threshold": live.thresholds.tolist(),
-        "prescale": live.factors.tolist(),
-        "mask": sum(1 << i for i, on in enumerate(live.mask) if on),
-        "veto": sum(1 << i for i, on in enumerate(live.veto) if on),
-        "rule_window": list(live.windows),
-    }
 
 
 def runs(firmware: Firmware, codes: NDArray[np.int32], pool: NDArray[np.uint64], rng: np.random.Generator) -> list[Run]:
@@ -74,8 +62,8 @@ def simulate(firmware: Firmware, chosen: Sequence[Run], scratch: Path, seed: int
             "number": number,
             "preamble": vectors.preamble(run),
             "taps": run.name in TAPS,
-            "settings": settings(live_of(run.menu, run.columns[0])) | extra,
-            "shadow": settings(live_of(run.shadow or run.menu, run.columns[1])) | extra,
+            "settings": menu_settings(run.menu, run.columns[0]) | extra,
+            "shadow": menu_settings(run.shadow or run.menu, run.columns[1]) | extra,
         })  # fmt: skip
     (folder / "plan.json").write_text(json.dumps(plan))
     runner.run(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,18 @@ def live_of(menu: Menu, column: int = 0) -> Live:
         windows=menu.rule_windows,
         bx_mask=menu.bx_mask,
     )
+
+
+def menu_settings(menu: Menu, column: int = 0) -> dict[str, Any]:
+    """The settings of a menu as registers and pins hold them, lists index 0 first."""
+    live = live_of(menu, column)
+    return {
+        "threshold": live.thresholds.tolist(),
+        "prescale": live.factors.tolist(),
+        "mask": sum(1 << i for i, on in enumerate(live.mask) if on),
+        "veto": sum(1 << i for i, on in enumerate(live.veto) if on),
+        "rule_window": list(live.windows),
+    }
 
 
 @dataclass(frozen=True, eq=False)

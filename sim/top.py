@@ -16,7 +16,7 @@ from ad40 import objects
 from ad40.errors import CheckError
 from ad40.menu import Menu, Rule
 from sim import lanes, runner
-from sim.expect import live_of
+from sim.expect import menu_settings
 from sim.firmware import Firmware
 from sim.reference import Lines
 
@@ -65,18 +65,6 @@ class TopRun:
             "busy_level": self.busy_level,
         }
         return [*first, ("bx_mask", self.bx_rows), ("settings", settings), ("command", "update_now")]
-
-
-def menu_settings(menu: Menu, column: int = 0) -> dict[str, Any]:
-    """The shadow registers of a menu."""
-    live = live_of(menu, column)
-    return {
-        "threshold": live.thresholds.tolist(),
-        "prescale": live.factors.tolist(),
-        "mask": sum(1 << i for i, on in enumerate(live.mask) if on),
-        "veto": sum(1 << i for i, on in enumerate(live.veto) if on),
-        "rule_window": list(live.windows),
-    }
 
 
 def shifted(menu: Menu, delta: int) -> Menu:
