@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError("command line", "--bunches", args.bunches, f"1 to {orbit}")
     if args.output.exists() and not args.output.is_dir():
         raise OutputError(args.output, "it is a file; a folder is needed")
-    pictures = load("offline.rates", "offline") if args.plots else None
+    pictures = load("offline.report.rates", "offline") if args.plots else None
     board = read_trigger(args.model, args.menu)
     writable_folder(args.output)
     files = cluster.ordered(args.files)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from offline import bumphunt, fit
-from offline.bumphunt import Scan
 from offline.masses import Spectrum, bin_edges
-from offline.pseudo import rake
+from offline.statistics import bumphunt, fit
+from offline.statistics.bumphunt import Scan
+from offline.statistics.pseudo import rake
 
 Floats = NDArray[np.float64]
 

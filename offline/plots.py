@@ -13,9 +13,9 @@ import numpy as np
 from scipy.stats import chi2
 
 from ad40.files import atomic_path
-from offline import fit
-from offline.bumphunt import significance
 from offline.hunt import Floats, Scanned
+from offline.statistics import fit
+from offline.statistics.bumphunt import significance
 
 INK, GREY, FIT, WINDOW = "#1a1a1a", "#9a9a9a", "#b3261e", "#f3dfb0"
 

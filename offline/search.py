@@ -18,9 +18,9 @@ from ad40 import __version__, record
 from ad40.errors import Ad40Error, HashMismatch, InputError
 from ad40.files import writable_folder, write_json
 from ad40.progress import Progress
-from offline import bumphunt, fit
 from offline.hunt import Hunt, Scanned, Skipped, hunt
 from offline.masses import SPECTRA, Objects, masses
+from offline.statistics import bumphunt, fit
 
 HELP = "look for a resonance in the masses of triggered events"
 EPILOG = "example: ad40 search build/run/record.h5 --inject build/run/resonance_record.h5:150 --output build/search"

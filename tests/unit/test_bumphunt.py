@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from offline import bumphunt
 from offline.hunt import MIN_ENTRIES, Hunt, Skipped, fit_range, hunt
 from offline.masses import SPECTRA, Spectrum, bin_edges
-from offline.pseudo import rake
+from offline.statistics import bumphunt
+from offline.statistics.pseudo import rake
 
 JE, JMU, EE = (next(s for s in SPECTRA if s.name == name) for name in ("je", "jmu", "ee"))
 

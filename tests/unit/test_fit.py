@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ad40.errors import Ad40Error
-from offline import fit
+from offline.statistics import fit
 
 EDGES = np.concatenate([np.arange(150.0, 400, 15), np.arange(400.0, 800, 25), np.arange(800.0, 1600, 50)])
 

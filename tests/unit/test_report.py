@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from offline import sections
-from offline.page import Section, Table, Text, breakable, render
-from offline.report import build, main_figures
-from offline.sections import Run, interval, number
+from offline.report import sections
+from offline.report.page import Section, Table, Text, breakable, render
+from offline.report.sections import Run, interval, number
+from offline.report.write import build, main_figures
 
 YOSYS = {"lut": 21345, "ff": 1200, "dsp": 0, "bram": None, "tool": "yosys 0.60"}
 GAVE_UP = {"lut": None, "ff": None, "dsp": None, "bram": None, "tool": "vivado", "note": "not installed"}

@@ -19,10 +19,10 @@ from typing import Any
 from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
-from offline import rates, sections
-from offline.page import Section, Table, render
+from offline.report import rates, sections
+from offline.report.page import Section, Table, render
+from offline.report.sections import Run, interval, number
 from offline.search import verdict
-from offline.sections import Run, interval, number
 
 HELP = "write one self-contained HTML report of a run folder"
 EPILOG = "example: ad40 report build/run"

@@ -19,8 +19,8 @@ from ad40.events import open_events
 from ad40.files import read_json, read_yaml
 from ad40.fixed import Fixed
 from ad40.network import read_network
-from offline import distributions
-from offline.page import Picture, Section, Table, Text, picture
+from offline.report import distributions
+from offline.report.page import Picture, Section, Table, Text, picture
 from offline.search import verdict
 
 
