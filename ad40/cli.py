@@ -37,7 +37,7 @@ VERBS = {
     "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
     "rates": ("ad40.rates", "", "scores, rates and overlap with the standard menu on recorded events"),
     "readout": ("ad40.readout", "", "readout packets of the board to the TriggerRecord that `ad40 trigger` writes"),
-    "search": ("offline.search", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
+    "search": ("offline.search.run", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
     "report": ("offline.report.write", "offline", "one HTML page of everything in a run folder"),
     "bench": ("firmware.bench", "firmware", "measure speeds, memory and agreement on this machine"),
     "info": ("ad40.info", "", "explain a TriggerRecord, an event file or a model; list the released models"),

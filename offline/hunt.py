@@ -1,6 +1,6 @@
 """The search over several spectra: choose ranges, fit, scan, and put numbers on the largest excess.
 
-`hunt` is the whole statistical procedure on plain arrays of masses; `offline.search` feeds it from record files.
+`hunt` is the whole statistical procedure on plain arrays of masses; `offline.search.run` feeds it from record files.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ad40.fixed import Fixed
 from ad40.network import read_network
 from offline.report import distributions
 from offline.report.page import Picture, Section, Table, Text, picture
-from offline.search import verdict
+from offline.search.run import verdict
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ad40.files import atomic_path
 from offline.report import rates, sections
 from offline.report.page import Section, Table, render
 from offline.report.sections import Run, interval, number
-from offline.search import verdict
+from offline.search.run import verdict
 
 HELP = "write one self-contained HTML report of a run folder"
 EPILOG = "example: ad40 report build/run"

@@ -12,7 +12,7 @@ from ad40.events import write_hw_sample
 from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.network import Network, write_network
 from ad40.objects import encode
-from offline.search import CLAIM_P
+from offline.search.run import CLAIM_P
 
 SPECTRA = {"jj", "je", "jmu", "ee", "mumu", "emu"}
 
