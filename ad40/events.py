@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -174,8 +174,10 @@ def write_adc2021(
     events: NDArray[np.floating],
     extra: Mapping[str, NDArray[Any]] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    also: Callable[[h5py.File], None] | None = None,
 ) -> None:
-    """Write events float (n, 19, 3) in the ADC2021 layout, whole or not at all; `extra`: columns of length n."""
+    """Write events float (n, 19, 3) in the ADC2021 layout, whole or not at all; `extra`: columns of length n;
+    `also`: adds what else belongs into the same file, such as the offline objects (`ad40.offline_events`)."""
     objects.check_events(events)
     particles = np.zeros((*events.shape[:2], 4), np.float32)
     particles[..., :3] = events
@@ -184,6 +186,8 @@ def write_adc2021(
         file.create_dataset("Particles", data=particles, **_compression(particles))
         file.create_dataset("Particles_Names", data=np.array(NAMES, "S"))
         file.create_dataset("Particles_Classes", data=np.array(CLASSES, "S"))
+        if also is not None:
+            also(file)
 
 
 def write_hw_sample(
