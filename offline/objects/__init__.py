@@ -1,0 +1,1 @@
+"""Objects of events for the searches: readers, cuts and streams, invariant masses."""
