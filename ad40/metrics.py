@@ -26,7 +26,7 @@ def auc(background: NDArray[np.number], signal: NDArray[np.number]) -> Interval:
     return max(area - error, 0.0), area, min(area + error, 1.0)
 
 
-def wilson(passed: int, total: int) -> Interval:
+def wilson(passed: float, total: float) -> Interval:
     """Efficiency with the score interval of Wilson, JASA 22 (1927) 209."""
     if total == 0:
         return 0.0, 0.0, 1.0
