@@ -34,15 +34,34 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG inside the page. `alt` says what it shows to who does not see it."""
+    """A PNG inside the page. `alt` says what it shows to who does not see it; `data`: its numbers, a file beside the
+    page."""
 
     uri: str
     alt: str
     caption: str
+    data: str = ""
     kind: str = "picture"
 
 
-Block = Text | Table | Picture
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side where the screen is wide enough."""
+
+    pictures: Sequence[Picture]
+    kind: str = "gallery"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks behind a title that opens them: what is there for completeness."""
+
+    title: str
+    blocks: Sequence[Block]
+    kind: str = "fold"
+
+
+Block = Text | Table | Picture | Gallery | Fold
 
 
 @dataclass
@@ -59,9 +78,9 @@ class Section:
         return "-".join("".join(c if c.isalnum() else " " for c in self.title.lower()).split())
 
 
-def picture(path: Path, caption: str, alt: str) -> Picture:
+def picture(path: Path, caption: str, alt: str, data: str = "") -> Picture:
     """Embed a PNG file. Raises `OSError` when it cannot be read."""
-    return Picture("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), alt, caption)
+    return Picture("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), alt, caption, data)
 
 
 def breakable(text: str) -> Markup:
