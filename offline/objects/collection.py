@@ -188,17 +188,22 @@ def close_up(here: NDArray[np.bool_], *arrays: NDArray[Any]) -> tuple[NDArray[An
     return out
 
 
-def by_pt(objects: Array, *flags: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Lists (n, slots, 4) in order of falling pt, the other arrays (n, slots) with them; ties keep their order."""
-    pt = objects[..., PT]
-    rows = np.flatnonzero((pt[:, 1:] > pt[:, :-1]).any(axis=1))
-    if not len(rows):
-        return (objects, *flags)
-    out = tuple(a.copy() for a in (objects, *flags))
-    order = np.argsort(-pt[rows], axis=1, kind="stable")
-    for a in out:
-        a[rows] = np.take_along_axis(a[rows], order.reshape(order.shape + (1,) * (a.ndim - 2)), axis=1)
-    return out
+def ordered(found: Objects) -> Objects:
+    """With every list in order of falling pt, ties as they were, and objects without pt all zeros."""
+    lists: dict[str, Any] = {}
+    saturated = dict(found.saturated)
+    for name in TYPES:
+        x, pt = found[name], found[name][..., PT]
+        lists[name] = x if not x[pt == 0].any() else np.where(pt[..., None] > 0, x, np.float32(0))
+        rows = np.flatnonzero((pt[:, 1:] > pt[:, :-1]).any(axis=1))
+        if len(rows):
+            order = np.argsort(-pt[rows], axis=1, kind="stable")
+            lists[name] = lists[name].copy()
+            lists[name][rows] = np.take_along_axis(lists[name][rows], order[..., None], axis=1)
+            if name in saturated:
+                saturated[name] = saturated[name].copy()
+                saturated[name][rows] = np.take_along_axis(saturated[name][rows], order, axis=1)
+    return replace(found, **lists, saturated=saturated)
 
 
 def check(found: Objects, file: str, first: int = 0) -> Objects:
