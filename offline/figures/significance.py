@@ -67,8 +67,9 @@ class Significance:
             axis.axhline(0, color=INK, lw=0.6)
             axis.set_ylabel(text, loc="center")
         name = " ".join(part for part in self.names[largest] if part)
-        axes[0].annotate(name, (centre[largest], self.local_z[largest]), xytext=(6, 6), textcoords="offset points",
-                         fontsize=11)  # fmt: skip
+        right = centre[largest] > np.sqrt(low.min() * high.max())
+        axes[0].annotate(name, (centre[largest], self.local_z[largest]), xytext=(-6 if right else 6, 6),
+                         textcoords="offset points", fontsize=11, ha="right" if right else "left")  # fmt: skip
         if self.overall_z is not None:
             text = rf"whole search: {self.overall_z:.1f}$\sigma$ global"
             axes[1].text(0.97, 0.93, text, transform=axes[1].transAxes, ha="right", va="top", fontsize=12)
