@@ -1,5 +1,6 @@
 """The background fit: Newton and iminuit agree, a real spectrum is described, the deviance means what it says."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,16 @@ from scipy import stats
 
 from ad40.errors import Ad40Error
 from offline.statistics import fit
+from offline.statistics.functions import FUNCTIONS, NESTED, SQRT_S
 
 EDGES = np.concatenate([np.arange(150.0, 400, 15), np.arange(400.0, 800, 25), np.arange(800.0, 1600, 50)])
+P5 = FUNCTIONS["p5"]
 
 
 def falling(total: float, edges: np.ndarray = EDGES) -> np.ndarray:
     """Expected counts of a p5 spectrum."""
     centres = (edges[1:] + edges[:-1]) / 2
-    shape = np.exp(fit.design(centres) @ np.array([0.0, 8.0, -5.0, 0.3, 0.08])) * np.diff(edges)
+    shape = np.exp(P5.design(centres / SQRT_S) @ np.array([0.0, 8.0, -5.0, 0.3, 0.08])) * np.diff(edges)
     return total * shape / shape.sum()
 
 
@@ -67,7 +70,7 @@ def test_deviance_follows_chi2_and_pulls_are_standard() -> None:
     truth, model = falling(200_000), fit.Model.on(EDGES)
     counts = np.random.default_rng(4).poisson(truth, size=(400, len(truth))).astype(float)
     fits = fit.newton(model, counts)
-    p = stats.chi2.sf(fit.deviance(counts, fits.expected), len(truth) - fit.N_PARAMETERS)
+    p = stats.chi2.sf(fit.deviance(counts, fits.expected), len(truth) - P5.n_parameters)
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert np.std(fit.pulls(counts, truth)) == pytest.approx(1, abs=0.03)
 
@@ -82,15 +85,139 @@ def test_integrals_differ_from_centres_as_the_curvature_says() -> None:
     model = fit.Model.on(EDGES)
     coefficients = fit.newton(model, falling(1e6)).coefficients
     fine = np.linspace(EDGES[5], EDGES[6], 2001)
-    density = np.exp(fit.design(fine) @ model.parameters(coefficients))
+    density = np.exp(P5.design(fine / SQRT_S) @ model.parameters(coefficients))
     assert model.integrals(coefficients)[5] == pytest.approx(np.trapezoid(density, fine), rel=1e-6)
 
 
-def test_a_histogram_with_one_filled_bin_gives_a_finite_fit() -> None:
-    counts = np.zeros(len(EDGES) - 1)
-    counts[7] = 50.0
-    expected = fit.newton(fit.Model.on(EDGES), counts).expected
-    assert np.isfinite(expected).all() and expected.sum() == pytest.approx(50, rel=1e-3)
+def numpy_newton(model: fit.Model, counts: np.ndarray) -> np.ndarray:
+    """The expected counts of plain Newton steps in numpy, halved where the deviance grows: what the kernel must be."""
+    theta = np.linalg.lstsq(model.basis, np.log(np.maximum(counts, 0.25)) - model.offset, rcond=None)[0]
+    for _ in range(200):
+        mu = model.expected(theta)
+        gradient = model.basis.T @ (mu - counts)
+        step = np.linalg.solve(model.basis.T @ (mu[:, None] * model.basis), gradient)
+        length = 1.0
+        while fit.deviance(counts, model.expected(theta - length * step)) > fit.deviance(counts, mu) + 1e-9:
+            length /= 2
+        theta = theta - length * step
+        if step @ gradient < 1e-11:
+            break
+    return model.expected(theta)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("total", [500, 50_000])
+def test_the_kernel_is_plain_newton(name: str, total: int) -> None:
+    model = fit.Model.on(EDGES, name)
+    counts = np.random.default_rng(total).poisson(falling(total), size=(3, len(EDGES) - 1)).astype(float)
+    found = fit.newton(model, counts)
+    assert found.converged.all()
+    for row, expected in zip(counts, found.expected, strict=True):
+        np.testing.assert_allclose(expected, numpy_newton(model, row), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(model.expected(found.coefficients), found.expected, rtol=1e-9)
+
+
+def test_start_and_threads_do_not_change_the_answer() -> None:
+    counts = np.random.default_rng(6).poisson(falling(2000), size=(31, len(EDGES) - 1)).astype(float)
+    model = fit.Model.on(EDGES)
+    plain = fit.newton(model, counts)
+    threaded = fit.newton(model, counts, threads=3)
+    np.testing.assert_array_equal(threaded.expected, plain.expected)
+    guess = fit.newton(model, falling(2000)).coefficients
+    np.testing.assert_allclose(fit.newton(model, counts, start=guess).expected, plain.expected, rtol=1e-6)
+    far = fit.newton(model, counts, start=guess + 30 * np.random.default_rng(7).normal(size=5))
+    assert far.converged.all()
+    np.testing.assert_allclose(far.expected, plain.expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("total", [1e8, 1e12])
+def test_huge_counts_and_long_empty_tails(total: float) -> None:
+    edges = np.concatenate([EDGES, np.arange(1700.0, 9000, 200)])
+    counts = np.zeros(len(edges) - 1)
+    counts[: len(EDGES) - 1] = np.rint(falling(total))
+    counts[20:] = 0  # nothing above 500 GeV: the fit must fall by many decades
+    model = fit.Model.on(edges)
+    found = fit.newton(model, counts)
+    assert found.converged
+    # the equations of the maximum: what the basis sees of data and fit is the same
+    np.testing.assert_allclose(model.basis.T @ found.expected, model.basis.T @ counts, atol=1e-6 * np.sqrt(total))
+    assert found.expected[40:].sum() < 1e-3
+    exact = falling(total, edges)
+    smooth = fit.newton(model, exact)
+    assert smooth.converged and fit.deviance(exact, smooth.expected) < 1e-6 * np.sqrt(total)
+
+
+def test_histograms_without_a_finite_best_fit_are_harmless_and_named() -> None:
+    model, empty = fit.Model.on(EDGES), np.zeros(len(EDGES) - 1)
+    found = fit.newton(model, empty)
+    assert found.converged and 0 < found.expected.sum() < 1e-8
+    assert fit.problem(model, empty) == "no entries"
+    for place in (0, 7, len(empty) - 1):
+        one = empty.copy()
+        one[place] = 50.0
+        found = fit.newton(model, one)
+        assert found.converged and np.isfinite(found.coefficients).all()
+        assert found.expected.sum() == pytest.approx(50, rel=1e-6) and fit.deviance(one, found.expected) < 1e-6
+        assert "all 50 entries are in one bin" in str(fit.problem(model, one))
+    few = np.where(np.arange(len(empty)) % 9 == 0, 3.0, 0.0)
+    few[np.flatnonzero(few)[4:]] = 0
+    assert "entries in 4 bins only" in str(fit.problem(model, few))
+    assert fit.problem(model, falling(100)) is None
+    assert "negative" in str(fit.problem(model, -falling(100)))
+    assert "finite" in str(fit.problem(model, empty * np.nan))
+
+
+def test_bad_histograms_are_refused_with_their_place() -> None:
+    model, counts = fit.Model.on(EDGES), np.ones((3, len(EDGES) - 1))
+    counts[1, 4] = -2
+    with pytest.raises(Ad40Error, match=r"histogram 1 has -2.0 entries in bin 4"):
+        fit.newton(model, counts)
+    mask = np.ones(len(EDGES) - 1, bool)
+    mask[4] = False  # a bin that is not used may hold anything
+    assert fit.newton(model, counts, mask).converged.all()
+    counts[2, 0] = np.nan
+    with pytest.raises(Ad40Error, match=r"histogram 2 has nan"):
+        fit.newton(model, counts, mask)
+    with pytest.raises(Ad40Error, match="bins in the last axis"):
+        fit.newton(model, np.ones(7))
+    with pytest.raises(Ad40Error, match="a mask of shape"):
+        fit.newton(model, np.ones(len(mask)), mask[:-1])
+
+
+def test_a_mask_that_leaves_fewer_bins_than_parameters_does_not_converge() -> None:
+    counts, mask = falling(1000), np.zeros(len(EDGES) - 1, bool)
+    mask[[3, 8, 15, 20]] = True
+    assert not fit.newton(fit.Model.on(EDGES), counts, mask).converged
+    mask[30] = True
+    assert fit.newton(fit.Model.on(EDGES), counts, mask).converged
+
+
+def test_covariance_is_the_scatter_of_the_fits_and_what_minuit_says() -> None:
+    truth, model = falling(20_000), fit.Model.on(EDGES, "p4")
+    counts = np.random.default_rng(8).poisson(truth, size=(4000, len(truth))).astype(float)
+    found = fit.newton(model, counts)
+    one = fit.covariance(model, fit.newton(model, truth))
+    scatter = np.cov(found.coefficients, rowvar=False)
+    scale = np.sqrt(np.diag(one))
+    np.testing.assert_allclose(scatter / np.outer(scale, scale), one / np.outer(scale, scale), atol=0.1)
+    many = fit.covariance(model, found)
+    assert many.shape == (4000, 4, 4)
+    inverse = np.linalg.inv(model.triangle)
+    errors = np.sqrt(np.diag(inverse @ many[0] @ inverse.T))
+    np.testing.assert_allclose(fit.minuit(model, counts[0]).errors, errors, rtol=0.01)
+    lonely = np.zeros(len(truth))
+    lonely[5] = 10
+    with pytest.raises(Ad40Error, match="do not determine all 4 parameters of p4"):
+        fit.covariance(model, fit.newton(model, lonely))
+
+
+def test_each_function_of_the_ladder_contains_the_one_before() -> None:
+    counts = np.random.default_rng(9).poisson(falling(50_000)).astype(float)
+    values = [fit.deviance(counts, fit.newton(fit.Model.on(EDGES, n), counts).expected) for n in NESTED]
+    assert all(a > b - 1e-8 for a, b in pairwise(values))
+    small, large = FUNCTIONS["p3"].design([0.01, 0.1]), FUNCTIONS["p6"].design([0.01, 0.1])
+    np.testing.assert_array_equal(large[:, :3], small)
+    assert large.shape == (2, 6) and FUNCTIONS["p6"].parameters == ("ln p1", "p2", "p3", "p4", "p5", "p6")
 
 
 def test_a_fit_that_ran_out_of_steps_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +227,17 @@ def test_a_fit_that_ran_out_of_steps_says_so(monkeypatch: pytest.MonkeyPatch) ->
     assert not fit.newton(fit.Model.on(EDGES), counts).converged
 
 
-def test_too_few_bins_are_refused() -> None:
+def test_bins_and_functions_that_cannot_be_are_refused() -> None:
     with pytest.raises(Ad40Error, match="at least 7 bins, not 6"):
         fit.Model.on(EDGES[:7])
+    with pytest.raises(Ad40Error, match="at least 5 bins, not 4"):
+        fit.Model.on(EDGES[:5], "p3")
+    with pytest.raises(Ad40Error, match="between 0 and 1500 GeV"):
+        fit.Model.on(EDGES, sqrt_s=1500.0)
+    with pytest.raises(Ad40Error, match="rise"):
+        fit.Model.on(EDGES[::-1])
+    with pytest.raises(Ad40Error, match="no background function 'p9'; expected one of p2, p3"):
+        fit.Model.on(EDGES, "p9")
 
 
 def test_the_real_dijet_spectrum_is_described(reference_data: Path) -> None:
