@@ -55,19 +55,18 @@ def lepton_jets(objects: Objects) -> dict[str, NDArray[np.bool_]]:
     """
     out = {}
     for jets in _JETS:
-        jet = objects[jets].astype(np.float64)
-        is_lepton = np.zeros(jet.shape[:2], np.bool_)
+        out[jets] = np.zeros((len(objects), objects.counts[jets]), np.bool_)
         for name in (*_LEPTONS, *_PHOTONS):
             for k in range(objects.counts[name]):
-                lepton = objects[name][:, k, None].astype(np.float64)
-                if not (lepton[..., PT] > 0).any():
+                rows = np.flatnonzero(objects[name][:, k, PT] > 0)
+                if not len(rows):
                     break  # in order of pt: no event has another one
+                jet, lepton = objects[jets][rows].astype(np.float64), objects[name][rows, k, None].astype(np.float64)
                 d_phi = np.abs(jet[..., PHI] - lepton[..., PHI]) % (2 * np.pi)
                 d_phi = np.minimum(d_phi, 2 * np.pi - d_phi)
                 near = (jet[..., ETA] - lepton[..., ETA]) ** 2 + d_phi**2 < JET_IS_LEPTON_DR**2
                 hard = lepton[..., PT] >= JET_IS_LEPTON_PT * jet[..., PT]
-                is_lepton |= near & hard & (lepton[..., PT] > 0) & (jet[..., PT] > 0)
-        out[jets] = is_lepton
+                out[jets][rows] |= near & hard & (jet[..., PT] > 0)
     return out
 
 
