@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from offline.masses import Spectrum, bin_edges
 from offline.statistics import bumphunt, fit
 from offline.statistics.bumphunt import Scan
-from offline.statistics.pseudo import rake
+from offline.statistics.rake import rake
 
 Floats = NDArray[np.float64]
 

@@ -1,87 +1,275 @@
-"""Pseudo-experiments of several spectra at once that keep their correlations.
+"""Pseudo-experiments of many spectra at once: each exactly Poisson of its background, all correlated as the data are.
 
-One event enters several spectra, so a fluctuation in one comes with one in others, and spectra thrown independently
-would overstate how many places there were to look. Here the events themselves are resampled: event e occurs
-Poisson(u_e) times. The weights u_e come from iterative proportional fitting (raking; Deming and Stephan 1940): they
-are scaled until the weights in each bin of each spectrum add up to the fitted background of that bin. What cannot be
-reached (a bin without events, or two spectra that ask different things of one lonely event) is thrown apart.
+One event enters the spectra of several masses, streams and nested anomaly regions, so a fluctuation in one comes with
+one in others. Spectra thrown independently would overstate how many places there were to look, and toys that share
+nothing cannot tell how often the most extreme of a thousand nested spectra is extreme.
 
-Every bin is then exactly Poisson(background), and two bins of different spectra are correlated as far as they share
-events: their covariance is the sum of u_e over the events in both.
+How a toy is made:
+
+1. *Event bootstrap.* Each event of the data occurs Poisson(1) times. A bin with n events of the data then holds
+   k ~ Poisson(n), bins of one spectrum are independent, and two bins of different spectra have the correlation
+   n_shared / sqrt(n_a n_b): the estimate from the data of what it truly is.
+2. *Probability-integral transform.* k is made uniform, u = P(Poisson(n) < k) + v P(Poisson(n) = k) with v uniform in
+   (0, 1), and u is made the count: the smallest c with P(Poisson(b) <= c) >= u. As the law of k is known exactly, so
+   is that of c: Poisson(b), b the fitted background of the bin, whatever n is. An excess in the data does not reach
+   the toys. The map is monotone and keeps the correlation, up to the discreteness of small counts. v belongs to the
+   first event of the bin: two bins of the same events use the same v, two bins that share a part of their events do
+   so with the chance of that part (MinHash; Broder 1997).
+3. *Empty bins.* Where the data have no event there is nothing to resample. If the next looser region has the bin,
+   the count comes from its count c there by thinning, Binomial(c, b / b_looser), or by adding Poisson(b - b_looser)
+   where the fits cross: both are exactly Poisson(b), with the covariance min(b, b_looser) that nested regions truly
+   have. Otherwise the bin is thrown by itself. Correlations that are lost make the toys more independent and the
+   global p-value larger, never smaller.
+
+Why not event weights raked to the backgrounds (iterative proportional fitting), as this project did before: hundreds
+of nested spectra, each with its own fit, ask for contradictory weights of the same few events. The iteration does not
+converge, what it leaves must be thrown independently, and a signal in the data must be weighted away event by event.
+
+All random numbers are functions of (seed, number of the toy, event or bin): toy k is the same whoever makes it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
+from numpy.typing import ArrayLike, NDArray
+
+from ad40.errors import Ad40Error
+from offline.statistics.poisson import key_of, quantile, table, uniform
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-RAKE_STEPS = 200
-RAKE_TOLERANCE = 1e-6
+_WEIGHT, _TIE, _ALONE = 0, 1, 2  # purposes of random numbers
+_ONE = table(1.0)[1]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Where each of E events enters. One spectrum is one stream, mass and region.
+
+    bins: int16 (E, M), the bin of the event in each mass, -1 for none. streams: uint32 (E,), bit k for stream k.
+    level: int16 (E,), how many of the nested regions, loosest first, hold the event.
+    """
+
+    bins: NDArray[np.int16]
+    streams: NDArray[np.uint32]
+    level: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        n = len(self.bins)
+        if self.bins.ndim != 2 or self.streams.shape != (n,) or self.level.shape != (n,):
+            raise Ad40Error(
+                f"shapes {self.bins.shape}, {self.streams.shape}, {self.level.shape}; expected (E, M), (E,), (E,)"
+            )
+
+    def counts(self, stream: int, mass: int, regions: int, n_bins: int) -> Ints:
+        """Histograms (regions, n_bins) of one stream and mass, each region with the events of all tighter ones."""
+        found = self.members(stream, mass) & (self.level > 0)
+        place = (np.minimum(self.level[found], regions).astype(np.int64) - 1) * n_bins + self.bins[found, mass]
+        exact = np.bincount(place, minlength=regions * n_bins).reshape(regions, n_bins)
+        return exact[::-1].cumsum(axis=0)[::-1]
+
+    def members(self, stream: int, mass: int) -> NDArray[np.bool_]:
+        """Which events (E,) of a stream have the mass, in any region."""
+        return (self.bins[:, mass] >= 0) & ((self.streams >> np.uint32(stream)) & np.uint32(1)).astype(bool)
+
+
+def share(
+    masses: ArrayLike,
+    edges: Sequence[Floats],
+    streams: ArrayLike | None = None,
+    score: ArrayLike | None = None,
+    thresholds: ArrayLike = (),
+) -> Shared:
+    """Bins, streams and regions of events.
+
+    masses: (E, M) [GeV], NaN where the event has none. edges: of each mass. streams: (E,) bit masks; without them
+    all events are in stream 0. score: (E,), thresholds: (R,) rising: region r holds score >= thresholds[r]; without
+    them all events are in one region. An event whose score is not a number is in no region.
+    """
+    x = np.asarray(masses, dtype=np.float64)
+    limits = np.asarray(thresholds, dtype=np.float64)
+    if x.ndim != 2 or x.shape[1] != len(edges):
+        raise Ad40Error(
+            f"masses of shape {x.shape}; expected (events, {len(edges)}), one column for each list of edges"
+        )
+    if (np.diff(limits) < 0).any() or np.isnan(limits).any():
+        raise Ad40Error(f"thresholds {limits.tolist()}; expected them to rise, loosest region first")
+    bins = np.full(x.shape, -1, dtype=np.int16)
+    for m, e in enumerate(edges):
+        inside = (x[:, m] >= e[0]) & (x[:, m] < e[-1])  # False for NaN
+        bins[inside, m] = np.searchsorted(e, x[inside, m], side="right") - 1
+    level = np.ones(len(x), dtype=np.int16)
+    if score is not None:
+        value = np.asarray(score, dtype=np.float64)
+        level = np.where(np.isnan(value), 0, np.searchsorted(limits, value, side="right")).astype(np.int16)
+    bits = np.ones(len(x), dtype=np.uint32) if streams is None else np.asarray(streams).astype(np.uint32)
+    return Shared(bins, bits, level)
+
+
+@dataclass(frozen=True)
+class Background:
+    """One spectrum to throw: expected counts (B,), above 0, of the bins from `start` on of a stream, mass, region."""
+
+    stream: int
+    mass: int
+    region: int
+    start: int
+    expected: Floats
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws background-only histograms of all spectra. Build it with `rake`.
+    """Draws toys of all spectra together. Build it with `Sampler.of`.
 
-    weights: (E,) expected occurrences of each event. membership: sparse (E, sum of bins), 1 where an event is in a
-    bin. rest: (sum of bins,) expected counts thrown independently. sizes: bins of each spectrum.
+    Cells are (stream, mass), region, bin; `first` (E + 1,) and `cells` list the cells of each event. Places are the
+    bins of all spectra one after the other; for each place (P,): `cell`, the events of the data `n`, the background
+    `b`, `owner`, the first event of the bin or -1 for none, and `looser`, the place of the same bin in the next
+    looser region or -1. `above` (C,): the cell of the next tighter region, -1 for none. `order`: places, loosest first.
     """
 
-    weights: Floats
-    membership: sparse.csr_matrix
-    rest: Floats
+    first: Ints
+    cells: NDArray[np.int32]
+    above: NDArray[np.int32]
+    cell: Ints
+    n: Ints
+    b: Floats
+    owner: Ints
+    looser: Ints
+    order: Ints
     sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, shared: Shared, wanted: Sequence[Background]) -> Sampler:
+        """Prepare to throw these spectra. Each may be given once."""
+        keys = [(w.stream, w.mass, w.region) for w in wanted]
+        if len(set(keys)) < len(keys):
+            raise Ad40Error("a spectrum is listed twice")
+        sizes = tuple(len(w.expected) for w in wanted)
+        begin = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        cell, owner, looser = (np.full(begin[-1], -1, dtype=np.int64) for _ in range(3))
+        above, event_parts, cell_parts = [np.empty(0, np.int32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        base = 0
+        for stream, mass in sorted({key[:2] for key in keys}):
+            group = sorted((w.region, i) for i, w in enumerate(wanted) if keys[i][:2] == (stream, mass))
+            low = min(wanted[i].start for _, i in group)
+            width = max(wanted[i].start + sizes[i] for _, i in group) - low
+            # the regions between two wanted ones are one step: an event is in the tightest wanted region that it is in
+            step = np.searchsorted([region for region, _ in group], shared.level - 1, side="right") - 1
+            bins = shared.bins[:, mass].astype(np.int64) - low
+            inside = np.flatnonzero(shared.members(stream, mass) & (step >= 0) & (bins >= 0) & (bins < width))
+            places = base + step[inside] * width + bins[inside]
+            event_parts.append(inside)
+            cell_parts.append(places)
+            size = len(group) * width
+            tighter = np.arange(base + width, base + width + size, dtype=np.int32)
+            tighter[size - width :] = -1
+            above.append(tighter)
+            lowest = np.full(size, len(shared.bins), dtype=np.int64)
+            np.minimum.at(lowest, places - base, inside)
+            lowest = np.minimum.accumulate(lowest.reshape(-1, width)[::-1], axis=0)[::-1]
+            for rank, (_, i) in enumerate(group):
+                offset = wanted[i].start - low
+                columns, at = np.arange(offset, offset + sizes[i]), slice(begin[i], begin[i + 1])
+                cell[at] = base + rank * width + columns
+                owner[at] = np.where(lowest[rank, columns] < len(shared.bins), lowest[rank, columns], -1)
+                if rank:
+                    j = group[rank - 1][1]
+                    there = columns - (wanted[j].start - low)
+                    looser[at] = np.where((there >= 0) & (there < sizes[j]), begin[j] + there, -1)
+            base += size
+        events, cells = np.concatenate(event_parts), np.concatenate(cell_parts)
+        by_event = np.argsort(events, kind="stable")
+        first = np.concatenate([[0], np.cumsum(np.bincount(events, minlength=len(shared.bins)))]).astype(np.int64)
+        tighter = np.concatenate(above)
+        total = np.bincount(cells, minlength=base).astype(np.int64)
+        for c in range(base - 1, -1, -1):
+            if tighter[c] >= 0:
+                total[c] += total[tighter[c]]
+        order = np.concatenate([np.empty(0, np.int64), *(np.arange(begin[i], begin[i + 1]) for i in _by_region(keys))])
+        b = np.concatenate([np.empty(0), *(np.asarray(w.expected, dtype=np.float64) for w in wanted)])
+        return cls(first, cells[by_event].astype(np.int32), tighter, cell, total[cell], b, owner, looser, order, sizes)
 
     @property
     def shared(self) -> float:
-        """Part of the expected counts that comes from resampled events (the rest is thrown independently)."""
-        total = float((self.membership.T @ self.weights).sum() + self.rest.sum())
-        return 1.0 - float(self.rest.sum()) / total if total else 1.0
+        """Part of the expected counts in bins that have events of the data, so that their correlations are kept."""
+        return float(self.b[self.n > 0].sum() / self.b.sum()) if len(self.b) else 1.0
 
-    def draw(self, n: int, random: np.random.Generator) -> list[Floats]:
-        """n pseudo-experiments: for each spectrum the counts (n, bins)."""
-        times = random.poisson(self.weights, size=(n, len(self.weights))).astype(np.float64)
-        counts = np.rint(times @ self.membership) + random.poisson(self.rest, size=(n, len(self.rest)))
-        return np.split(counts, np.cumsum(self.sizes)[:-1], axis=1)
+    def draw(self, first: int, n: int, seed: int) -> list[NDArray[np.int32]]:
+        """Toys first .. first + n - 1 of a seed: for each spectrum the counts (n, B)."""
+        counts = np.zeros((n, len(self.above)), dtype=np.int32)
+        _bootstrap(self.first, self.cells, self.above, first, seed, counts)
+        thrown = np.empty((len(self.cell), n), dtype=np.int32)
+        _throw(counts.T.copy(), self.cell, self.n, self.b, self.owner, self.looser, self.order, first, seed, thrown)
+        return [np.ascontiguousarray(part.T) for part in np.split(thrown, np.cumsum(self.sizes)[:-1])]
 
 
-def rake(bins: NDArray[np.int64], expected: list[Floats]) -> Sampler:
-    """Event weights whose histograms are the expected ones.
+def _by_region(keys: Sequence[tuple[int, int, int]]) -> list[int]:
+    return sorted(range(len(keys)), key=lambda i: keys[i][2])
 
-    bins: (E, S) bin of each event in each of S spectra, -1 where it is in none; expected: S arrays (B_s,), > 0.
-    """
-    bins = np.asarray(bins)[(np.asarray(bins) >= 0).any(axis=1)]  # an event in no spectrum changes nothing
-    sizes = tuple(len(b) for b in expected)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    weights = np.ones(len(bins))
-    inside = [bins[:, s] >= 0 for s in range(len(sizes))]
 
-    def filled(s: int) -> Floats:
-        return np.bincount(bins[inside[s], s], weights=weights[inside[s]], minlength=sizes[s])
+@numba.njit(nogil=True, cache=True)
+def _bootstrap(
+    first: Ints, cells: NDArray[np.int32], above: NDArray[np.int32], toy: int, seed: int, counts: NDArray[np.int32]
+) -> None:
+    """Step 1: counts (T, C) of each cell, each with the tighter regions in it."""
+    for t in range(counts.shape[0]):
+        key, row = key_of(seed, _WEIGHT, toy + t), counts[t]
+        for e in range(len(first) - 1):
+            if first[e] == first[e + 1]:
+                continue
+            u, times = uniform(key, e), 0
+            while u > _ONE[times]:
+                times += 1
+            if times:
+                for c in range(first[e], first[e + 1]):
+                    row[cells[c]] += times
+        for c in range(len(above) - 1, -1, -1):
+            if above[c] >= 0:
+                row[c] += row[above[c]]
 
-    def scale(s: int, factor: Floats) -> None:
-        weights[inside[s]] *= factor[bins[inside[s], s]]
 
-    for _ in range(RAKE_STEPS):
-        worst = 0.0
-        for s, target in enumerate(expected):
-            now = filled(s)
-            factor = np.divide(target, now, out=np.ones(sizes[s]), where=now > 0)
-            worst = max(worst, float(np.max(np.abs(factor[now > 0] - 1), initial=0.0)))
-            scale(s, factor)
-        if worst < RAKE_TOLERANCE:
-            break
-    # only downwards now, so that no bin is above its target and what is missing can be added
-    for s, target in enumerate(expected):
-        now = filled(s)
-        scale(s, np.minimum(1.0, np.divide(target, now, out=np.ones(sizes[s]), where=now > 0)))
-    rest = np.concatenate([np.maximum(target - filled(s), 0.0) for s, target in enumerate(expected)])
-    rows, spectra = np.nonzero(bins >= 0)
-    columns = starts[spectra] + bins[rows, spectra]
-    membership = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(bins), int(starts[-1])))
-    return Sampler(weights, membership, rest, sizes)
+@numba.njit(nogil=True, cache=True)
+def _throw(
+    counts: NDArray[np.int32],
+    cell: Ints,
+    n: Ints,
+    b: Floats,
+    owner: Ints,
+    looser: Ints,
+    order: Ints,
+    toy: int,
+    seed: int,
+    thrown: NDArray[np.int32],
+) -> None:
+    """Steps 2 and 3: bootstrap counts (C, T) to Poisson(b) counts (P, T)."""
+    n_toys = counts.shape[1]
+    tie, alone = np.empty(n_toys, dtype=np.uint64), np.empty(n_toys, dtype=np.uint64)
+    for t in range(n_toys):
+        tie[t], alone[t] = key_of(seed, _TIE, toy + t), key_of(seed, _ALONE, toy + t)
+    for p in order:
+        near, number = looser[p], p << 32  # numbers of this place: a counter of its own
+        if n[p] > 0:
+            from_first, from_table = table(float(n[p]))
+            to_first, to_table = table(b[p])
+            for t in range(n_toys):
+                k = counts[cell[p], t] - from_first
+                below = from_table[min(k, len(from_table)) - 1] if k > 0 else 0.0
+                upto = from_table[k] if 0 <= k < len(from_table) else (1.0 if k >= 0 else 0.0)
+                thrown[p, t] = quantile(below + uniform(tie[t], owner[p]) * (upto - below), to_first, to_table)
+        elif near >= 0 and b[near] >= b[p]:
+            part = b[p] / b[near]
+            for t in range(n_toys):
+                kept = 0
+                for i in range(thrown[near, t]):
+                    kept += uniform(alone[t], number + i) < part
+                thrown[p, t] = kept
+        else:
+            to_first, to_table = table(b[p] - b[near] if near >= 0 else b[p])
+            for t in range(n_toys):
+                more = quantile(uniform(alone[t], number), to_first, to_table)
+                thrown[p, t] = more + (thrown[near, t] if near >= 0 else 0)
