@@ -1,5 +1,8 @@
 """Bump hunt: Poisson tails, the scan of windows, agreement with pyBumpHunter on a fixed background."""
 
+import math
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,6 +35,22 @@ def test_far_tails_are_exact_where_the_probability_is_zero() -> None:
     terms = [stats.poisson.logpmf(np.arange(k, k + 20_000), mean) for k, mean in zip(n, b, strict=True)]
     np.testing.assert_allclose(poisson.minus_log_p(n, b), [-special.logsumexp(t) for t in terms], rtol=1e-9)
     assert poisson.minus_log_p(3.0, 0.0) == np.inf
+
+
+def test_tails_of_millions_of_events_are_exact() -> None:
+    """Against sums of 40 digits. (scipy.special.gammainc, which stops its series early, is 4 % off at the first.)"""
+    for n, b in ((10_000_000, 9_985_000.25), (3_016_000, 3_000_000.0)):
+        with localcontext() as context:
+            context.prec = 40
+            x, mean = Decimal(n), Decimal(b)
+            log_factorial = x * x.ln() - x + (2 * Decimal(math.pi) * x).ln() / 2 + 1 / (12 * x) - 1 / (360 * x**3)
+            term = total = Decimal(1)
+            while term > Decimal("1e-25"):
+                x += 1
+                term *= mean / x
+                total += term
+            exact = log_factorial - n * mean.ln() + mean - total.ln()
+        assert poisson.minus_log_p(float(n), b) == pytest.approx(float(exact), abs=1e-10)
 
 
 def test_significance_goes_on_where_p_cannot() -> None:
@@ -70,7 +89,7 @@ def test_the_scan_finds_the_least_likely_window_of_each_histogram() -> None:
     assert [np.flatnonzero(row).tolist() for row in away] == [[0, 10, 11], [0, 1, 2, 3, 4, 5]]
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 3.0])
 def test_the_scan_misses_no_window(scale: float) -> None:
     rng = np.random.default_rng(1)
     expected = FALLING * scale
@@ -79,7 +98,7 @@ def test_the_scan_misses_no_window(scale: float) -> None:
     for widths in (bumphunt.WIDTHS, (1, 5), tuple(range(1, 31))):
         found = bumphunt.scan(counts, expected, widths)
         best, p = brute_force(counts, expected, widths)
-        np.testing.assert_allclose(found.local_p, p, rtol=1e-8)  # scipy itself: 2e-9 at ten million events
+        np.testing.assert_allclose(found.local_p, p, rtol=1e-9)
         bounds = bumphunt.windows(60, widths)[best]
         excess = found.t > 0
         np.testing.assert_array_equal(np.stack([found.low, found.high], axis=1)[excess], bounds[excess])
