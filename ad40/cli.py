@@ -37,6 +37,8 @@ VERBS = {
     "trigger": ("ad40.trigger", "", "run the trigger over an event file, write a TriggerRecord"),
     "rates": ("ad40.rates", "", "scores, rates and overlap with the standard menu on recorded events"),
     "readout": ("ad40.readout", "", "readout packets of the board to the TriggerRecord that `ad40 trigger` writes"),
+    "autoencoder": ("offline.autoencoder.train", "offline", "train the autoencoder of the RMM search on an event table"),
+    "score": ("offline.autoencoder.score", "offline", "anomaly score of events; acceptance of an anomaly region"),
     "search": ("offline.search.run", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
     "report": ("offline.report.write", "offline", "one HTML page of everything in a run folder"),
     "bench": ("firmware.bench", "firmware", "measure speeds, memory and agreement on this machine"),
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Anomaly trigger for 40 MHz collisions. `ad40 VERB --help` explains each verb.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="verbs:\n"
-        + "\n".join(f"  {verb:<10} {text}" for verb, (_, _, text) in VERBS.items())
+        + "\n".join(f"  {verb:<11} {text}" for verb, (_, _, text) in VERBS.items())
         + "\n\nexit codes: 0 done, 1 a check failed, 2 bad input or usage",
     )
     parser.add_argument("--version", action="version", version=f"ad40 {__version__}")
