@@ -9,7 +9,7 @@ from scipy import stats
 
 from ad40.errors import Ad40Error
 from offline.statistics import fit
-from offline.statistics.functions import FUNCTIONS, NESTED, SQRT_S
+from offline.statistics.functions import FUNCTIONS, LADDERS, SQRT_S
 
 EDGES = np.concatenate([np.arange(150.0, 400, 15), np.arange(400.0, 800, 25), np.arange(800.0, 1600, 50)])
 P5 = FUNCTIONS["p5"]
@@ -211,13 +211,34 @@ def test_covariance_is_the_scatter_of_the_fits_and_what_minuit_says() -> None:
         fit.covariance(model, fit.newton(model, lonely))
 
 
-def test_each_function_of_the_ladder_contains_the_one_before() -> None:
+@pytest.mark.parametrize("ladder", sorted(LADDERS))
+def test_each_function_of_a_ladder_contains_the_one_before(ladder: str) -> None:
     counts = np.random.default_rng(9).poisson(falling(50_000)).astype(float)
-    values = [fit.deviance(counts, fit.newton(fit.Model.on(EDGES, n), counts).expected) for n in NESTED]
-    assert all(a > b - 1e-8 for a, b in pairwise(values))
-    small, large = FUNCTIONS["p3"].design([0.01, 0.1]), FUNCTIONS["p6"].design([0.01, 0.1])
-    np.testing.assert_array_equal(large[:, :3], small)
-    assert large.shape == (2, 6) and FUNCTIONS["p6"].parameters == ("ln p1", "p2", "p3", "p4", "p5", "p6")
+    names = LADDERS[ladder]
+    values = [fit.deviance(counts, fit.newton(fit.Model.on(EDGES, n), counts).expected) for n in names]
+    for (small, large), (worse, better) in zip(pairwise(names), pairwise(values), strict=True):
+        assert worse > better - 1e-8
+        assert FUNCTIONS[large].contains(FUNCTIONS[small]) and not FUNCTIONS[small].contains(FUNCTIONS[large])
+
+
+def test_the_functions_are_what_their_formulas_say() -> None:
+    x, p = np.array([0.01, 0.1, 0.6]), (np.log(3.0), 2.0, -4.0, 0.5, 0.1, -0.02)
+    log = np.log(x)
+    for name, expected in {
+        "p2": 3 * (1 - x) ** 2,
+        "p4": 3 * (1 - x) ** 2 * x ** (-4 + 0.5 * log),
+        "p6": 3 * (1 - x) ** 2 * x ** (-4 + 0.5 * log + 0.1 * log**2 - 0.02 * log**3),
+        "p5sqrt": 3 * (1 - x) ** 2 * x ** (-4 + 0.5 * log + 0.1 / np.sqrt(x)),
+        "ua2": 3 * x**2 * np.exp(-4 * x + 0.5 * x**2),
+        "diphoton4": 3 * (1 - x ** (1 / 3)) ** 2 * x ** (-4 + 0.5 * log),
+        "power3": 3 * x ** (2 - 4 * log),
+        "exp4": 3 * np.exp(2 * x - 4 * x**2 + 0.5 * x**3),
+        "multijet3": 3 * (1 - x) ** 2 * np.exp(-4 * x**2),
+    }.items():
+        k = FUNCTIONS[name].n_parameters
+        np.testing.assert_allclose(np.exp(FUNCTIONS[name].design(x) @ p[:k]), expected, rtol=1e-12)
+    assert all(len(f.parameters) == f.n_parameters and f.source for f in FUNCTIONS.values())
+    assert FUNCTIONS["p3"].parameters == ("ln p1", "p2", "p3")
 
 
 def test_a_fit_that_ran_out_of_steps_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
