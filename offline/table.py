@@ -8,8 +8,9 @@ HDF5 with n rows:
     rmm/values     float32           what it holds (`offline.rmm.matrix`)
     masses         float32 (n, M)    [GeV], NaN where an object of the mass is absent
     streams        uint32 (n,)       bit k: the event is in the k-th stream; each event is in one at least
-    columns/NAME   (n,)              run, lumi, event, weight, pileup, ystar, source (which of the files), and those
-                                     that all the files have (hw_score, process, ...)
+    columns/NAME   (n,)              run, lumi, event, weight, pileup, and those that all the files have (hw_score,
+                                     process, ...); source (which of the files), and of the objects after cuts: met
+                                     [GeV], ystar, n_jet, n_bjet, ... (how many, at most the slots)
 
 The attribute `table` is a JSON document: version, events, sqrt_s [GeV], counts (slots of each type), streams, spectra,
 cuts, cutflow [[name, events, sum of weights]], copies_dropped, cross_section_pb (of the events read, None if unknown),
@@ -33,7 +34,7 @@ from ad40 import __version__, hdf5
 from ad40.errors import HashMismatch, InputError
 from ad40.files import file_hash, sha256_of
 from ad40.progress import Progress
-from offline.objects.collection import Objects
+from offline.objects.collection import TYPES, Objects
 from offline.objects.selection import CutFlow, Cuts, checked_streams, select
 from offline.objects.source import Source
 from offline.objects.spectra import Spectrum, masses, spectrum, ystar
@@ -183,8 +184,10 @@ class _Writer:
         bits = np.uint32(1) << np.arange(passed.shape[1], dtype=np.uint32)
         self._append("streams", (passed * bits).sum(axis=1).astype(np.uint32))
         own: dict[str, NDArray[Any]] = {
-            "ystar": ystar(kept).astype(np.float32),
             "source": np.full(len(kept), source, np.uint16),
+            "met": kept.met[:, 0].astype(np.float32),
+            "ystar": ystar(kept).astype(np.float32),
+            **{f"n_{kind}": kept.number(kind).astype(np.uint8) for kind in TYPES},
         }
         clash = set(own) & set(kept.columns)
         if clash:
