@@ -67,8 +67,8 @@ class Brazil:
                 axis.plot(m, observed, color=INK, marker="o", ms=4, lw=1.4, label=f"observed, {_width(width)}")
                 top, bottom = float(five.max()), float(five.min())
             else:
-                axis.plot(m, observed, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], ms=3.5, lw=1.2,
-                          label=f"observed, {_width(width)}")  # fmt: skip
+                colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+                axis.plot(m, observed, color=colour, marker=marker, ms=3.5, lw=1.2, label=f"observed, {_width(width)}")
             low, high = min(low, float(m.min())), max(high, float(m.max()))
             top, bottom = max(top, max(observed)), min(bottom, min(observed))
         axis.set_yscale("log")

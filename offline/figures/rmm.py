@@ -61,8 +61,9 @@ class Matrix:
         bar.set_label("|mean of the cell|", fontsize=12)
         bar.ax.tick_params(labelsize=10)
         label(axis, None, self.sqrt_s, self.status)
-        axis.text(0.98, 0.02, f"{self.sample}\n{self.events:,} events", transform=axis.transAxes, ha="right", va="bottom",
-                  fontsize=12, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85})  # fmt: skip
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        axis.text(0.98, 0.02, f"{self.sample}\n{self.events:,} events", transform=axis.transAxes, ha="right",
+                  va="bottom", fontsize=12, bbox=box)  # fmt: skip
         return figure
 
 

@@ -1,4 +1,4 @@
-"""The look of the figures: the CMS style of mplhep, smaller, with colours that every kind of colour vision tells apart."""
+"""The look of the figures: the CMS style of mplhep, smaller, in colours for every kind of colour vision."""
 
 from __future__ import annotations
 
