@@ -13,7 +13,8 @@ HDF5 with n rows:
                                      [GeV], ystar, n_jet, n_bjet, ... (how many, at most the slots)
 
 The attribute `table` is a JSON document: version, events, sqrt_s [GeV], counts (slots of each type), streams, spectra,
-cuts, cutflow [[name, events, sum of weights]], copies_dropped, cross_section_pb (of the events read, None if unknown),
+cuts, cutflow [[name, events, sum of weights]], copies_dropped, saturated_left_out {spectrum: events whose mass is only
+a lower bound}, cross_section_pb (of the events read, None if unknown),
 sources (`offline.objects.source.Source.attributes` of each file), recipe (a hash of all that decides the content).
 """
 
@@ -37,7 +38,7 @@ from ad40.progress import Progress
 from offline.objects.collection import TYPES, Objects
 from offline.objects.selection import CutFlow, Cuts, checked_streams, select
 from offline.objects.source import Source
-from offline.objects.spectra import Spectrum, masses, spectrum, ystar
+from offline.objects.spectra import Spectrum, masses, saturated, spectrum, ystar
 from offline.rmm import matrix
 from offline.rmm.layout import Layout
 
@@ -155,6 +156,7 @@ class _Writer:
         self._append("rmm/indptr", np.zeros(1, np.int64))
         self._columns: list[str] | None = None
         self._left_out: set[str] = set()
+        self._saturated = {one.name: 0 for one in self._spectra}
 
     def _dataset(self, name: str, dtype: Any, rows: int, *width: int) -> None:
         options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -181,6 +183,8 @@ class _Writer:
         self._cells += len(rows.values)
         mass = [masses(kept, one).astype(np.float32) for one in self._spectra]
         self._append("masses", np.stack(mass, axis=1))
+        for one in self._spectra:
+            self._saturated[one.name] += int(saturated(kept, one).sum())
         bits = np.uint32(1) << np.arange(passed.shape[1], dtype=np.uint32)
         self._append("streams", (passed * bits).sum(axis=1).astype(np.uint32))
         own: dict[str, NDArray[Any]] = {
@@ -219,6 +223,7 @@ class _Writer:
             "events": n,
             "cutflow": flow,
             "copies_dropped": read - flow[0][1],
+            "saturated_left_out": self._saturated,
             "columns_left_out": sorted(self._left_out),
         }
         self._file.attrs[ATTRIBUTE] = json.dumps(self._document, allow_nan=False)
