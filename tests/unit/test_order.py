@@ -46,9 +46,10 @@ def test_a_true_function_is_left_as_often_as_the_level_says(test: str) -> None:
 
 def test_a_needed_parameter_is_found_also_behind_one_that_is_not() -> None:
     # a deviation from p3 that only the last term of p5 can follow: orthogonal to all of p4 under the entries expected
-    root = np.sqrt(P3)[:, None]
+    many = 1000 * P3
+    root = np.sqrt(many)[:, None]
     direction = np.linalg.qr(root * FUNCTIONS["p5"].design(CENTRES / SQRT_S))[0][:, 4] / root[:, 0]
-    counts = P3 * np.exp(6 * direction)  # six standard deviations of that parameter
+    counts = many * np.exp(6 * direction)  # six standard deviations of that parameter
     choice = choose(EDGES, np.rint(counts), ("p3", "p4", "p5"), test="likelihood")
     p = {(c.smaller, c.larger): c.p for c in choice.comparisons}
     assert choice.name == "p5" and p["p3", "p4"] > 0.05 and p["p3", "p5"] < 1e-4
