@@ -1,0 +1,115 @@
+"""The likelihood of a signal on a smooth background as a pyhf document, and CLs limits from it by pyhf.
+
+A HistFactory modifier that changes a shape (histosys) is linear in its parameter; the background function is the
+exponential of something linear. The document therefore makes every bin a channel of its own, in which each
+background parameter is a `normsys` that all channels share: its factor is hi^a for a > 0 and lo^-a for a < 0
+(interpolation code 1), and with hi = exp(v), lo = exp(-v) that is exp(a v) at once, exactly the function of the fit.
+
+A `normsys` has a normal constraint. A background fitted to the spectrum itself must not have it: its entries are in
+the channels already. One unit of a free parameter is therefore many (up to `STEP`) standard deviations of the fit, so
+that the constraint has 1 / STEP^2 of the weight of the entries; of a constrained one (prior 1) it is one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.statistics.asymptotic import LimitError
+from offline.statistics.likelihood import Likelihood
+
+Floats = NDArray[np.float64]
+
+STEP = 1000.0
+"""Standard deviations of the fit that one unit of a free background parameter stands for, at most."""
+
+LOG_LIMIT = 500.0
+"""Factors of a document stay below exp of this: a badly measured direction takes smaller steps."""
+
+POI = "signal"
+CODE = {"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code4p"}}
+"""Interpolation codes that the document needs, for `pyhf.Workspace.model(modifier_settings=...)`."""
+
+
+def workspace(likelihood: Likelihood, counts: Floats, unit: float, highest: float = 20.0) -> dict[str, Any]:
+    """pyhf workspace (JSON document) of counts (B,). The parameter `signal` counts in `unit` events, up to `highest`.
+
+    A background direction with prior 0 is free, with prior 1 constrained.
+    """
+    channels, observations = [], []
+    furthest = np.max(np.abs(likelihood.directions), axis=0)
+    steps = np.where(likelihood.prior > 0, 1.0, np.minimum(STEP, LOG_LIMIT / np.maximum(furthest, 1e-300)))
+    for b, count in enumerate(counts):
+        signal = float(likelihood.signal[b])
+        background = [
+            {"name": f"background_{j}", "type": "normsys", "data": {"hi": float(np.exp(v)), "lo": float(np.exp(-v))}}
+            for j, v in enumerate(likelihood.directions[b] * steps)
+        ]
+        samples = [{"name": "background", "data": [float(likelihood.nominal[b])], "modifiers": background}]
+        if signal > 0:
+            modifiers: list[dict[str, Any]] = [{"name": POI, "type": "normfactor", "data": None}]
+            if likelihood.k > 0:
+                scale = {"hi": float(np.exp(likelihood.k)), "lo": float(np.exp(-likelihood.k))}
+                modifiers.append({"name": "scale", "type": "normsys", "data": scale})
+            samples.append({"name": "signal", "data": [unit * signal], "modifiers": modifiers})
+            if likelihood.d > 0:
+                shift = likelihood.d * signal
+                data = {"hi_data": [shift], "lo_data": [-shift]}
+                spurious = [{"name": "spurious", "type": "histosys", "data": data}]
+                samples.append({"name": "spurious", "data": [0.0], "modifiers": spurious})
+        channels.append({"name": f"bin_{b}", "samples": samples})
+        observations.append({"name": f"bin_{b}", "data": [float(count)]})
+    parameters = [{"name": POI, "inits": [0.5], "bounds": [[0.0, highest]]}]
+    measurement = {"name": "limit", "config": {"poi": POI, "parameters": parameters}}
+    return {"channels": channels, "observations": observations, "measurements": [measurement], "version": "1.0.0"}
+
+
+def upper_limit(
+    likelihood: Likelihood, counts: Floats, unit: float, *, level: float = 0.95, rtol: float = 1e-4
+) -> tuple[float, Floats]:
+    """Observed and expected (5,) limits on the signal events by pyhf. unit: a number of events of the size of the
+    limits, such as the expected one. Raises `LimitError` where pyhf fails."""
+    import pyhf
+
+    document = pyhf.Workspace(workspace(likelihood, counts, unit))
+    model = document.model(modifier_settings=CODE)
+    observed, expected = pyhf_limit(
+        model, document.data(model), level=level, low=0.2, high=4.0, rtol=rtol, optimizer="minuit"
+    )
+    return unit * observed, unit * expected
+
+
+def pyhf_limit(
+    model: Any,
+    data: list[float],
+    *,
+    level: float = 0.95,
+    low: float = 0.0,
+    high: float = 5.0,
+    rtol: float = 1e-2,
+    optimizer: str = "scipy",
+) -> tuple[float, Floats]:
+    """Observed and expected (5,) CLs limits of a pyhf model by `pyhf.infer.intervals.upper_limits.toms748_scan`.
+
+    model: `pyhf.Model`; data: observations followed by `model.config.auxdata`; the other values are passed to pyhf
+    (rtol: relative precision of the roots). optimizer: "scipy" (pyhf's default) or "minuit", which finds the minima
+    of spectra with many entries more closely. pyhf's own backend is as before afterwards. Raises `LimitError` where
+    pyhf fails.
+    """
+    import pyhf
+
+    before = pyhf.get_backend()
+    chosen = (
+        pyhf.optimize.minuit_optimizer(tolerance=1e-3) if optimizer == "minuit" else pyhf.optimize.scipy_optimizer()
+    )
+    pyhf.set_backend("numpy", chosen)
+    try:
+        scan = pyhf.infer.intervals.upper_limits.toms748_scan
+        observed, expected = scan(data, model, low, high, level=1.0 - level, rtol=rtol)
+    except (pyhf.exceptions.FailedMinimization, ValueError, RuntimeError) as error:
+        raise LimitError(f"pyhf: {error}") from error
+    finally:
+        pyhf.set_backend(*before)
+    return float(observed), np.array([float(e) for e in expected])
