@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ad40 import offline_events
 from ad40.errors import InputError
 
 TYPES = ("jet", "bjet", "muon", "electron", "photon")
@@ -21,8 +22,8 @@ TYPES = ("jet", "bjet", "muon", "electron", "photon")
 SHORT = {"jet": "j", "bjet": "b", "muon": "mu", "electron": "e", "photon": "gamma"}
 """Names of the types in cells and spectra; the missing pt is MET."""
 
-COUNTS: dict[str, int] = {"jet": 10, "bjet": 10, "muon": 5, "electron": 5, "photon": 5}
-"""Slots of each type by default: those of the published 36 x 36 matrix."""
+COUNTS: dict[str, int] = dict(offline_events.COUNTS)
+"""Slots of each type by default: those of the offline event file and of the published 36 x 36 matrix."""
 
 PT, ETA, PHI, MASS = range(4)
 FEATURES = ("pt", "eta", "phi", "mass")
@@ -113,7 +114,7 @@ class Objects:
 
     def number(self, name: str) -> NDArray[np.int64]:
         """How many objects of a type each event has, int64 (n,); at most the slots."""
-        return np.count_nonzero(self[name][..., PT] > 0, axis=1)
+        return (self[name][..., PT] > 0).sum(axis=1, dtype=np.int64)
 
     def take(self, rows: NDArray[Any] | slice) -> Objects:
         """The events of a mask, of indices, or of a slice."""
@@ -128,7 +129,7 @@ class Objects:
         """With these slots: the softest objects are dropped, or empty slots added."""
         if dict(counts) == self.counts:
             return self
-        lists = {name: _resize(self[name], counts[name]) for name in TYPES}
+        lists: dict[str, Any] = {name: _resize(self[name], counts[name]) for name in TYPES}
         return replace(self, **lists, saturated={k: _resize(v, counts[k]) for k, v in self.saturated.items()})
 
     @staticmethod
@@ -212,9 +213,7 @@ def check(found: Objects, file: str, first: int = 0) -> Objects:
     first: row in `file` of the first event. Raises `InputError` naming file, event, object and value on NaN,
     infinities, negative pt, abs(eta) > `MAX_ETA`, abs(phi) > `MAX_PHI`, negative mass, or a weight that is not finite.
     """
-    lists = {}
-    for name in TYPES:
-        lists[name] = _check_list(found[name], name, file, first)
+    lists: dict[str, Any] = {name: _check_list(found[name], name, file, first) for name in TYPES}
     met = found.met
     for bad, k, expected in (
         (~np.isfinite(met), None, "a finite number"),

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class LheSource(Source):
     def _bytes(self) -> BinaryIO:
         with self.path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
-        return gzip.open(self.path) if zipped else self.path.open("rb")
+        return cast(BinaryIO, gzip.open(self.path) if zipped else self.path.open("rb"))
 
     def _count(self) -> int:
         """Events of the file, by its <event> tags; a file without its closing tag is refused."""
@@ -125,7 +125,7 @@ class LheSource(Source):
         with np.errstate(divide="ignore", invalid="ignore"):
             eta = np.where(pt > 0, np.arcsinh(pz / pt), np.inf)
         flat = np.stack([pt, eta, np.arctan2(py, px), rows[:, 4]], axis=1).astype(np.float32)
-        lists = {}
+        lists: dict[str, Any] = {}
         for name in TYPES:
             take = np.isin(kind, VISIBLE[name]) & (np.abs(eta) < BEAM_ETA)
             per_event = np.bincount(event[take], minlength=len(number))

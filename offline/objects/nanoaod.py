@@ -64,54 +64,46 @@ class NanoAODSource(RootSource):
             raise InputError(path, "option btag", "not given", expected)
         super().__init__(path, counts)
         self.options = options
+        met = [f"{options.met}_{part}" for part in ("pt", "phi")]
+        self._wanted = [*met, options.btag, *options.require, "run", "luminosityBlock", "event", "Jet_mass"]
+        self._wanted += [f"{name}_{part}" for name in ("Jet", *_MASS) for part in ("pt", "eta", "phi")]
+        self._columns = {"run": "run", "lumi": "luminosityBlock", "event": "event"}
+        for name, given, usual in (("weight", options.weight, "genWeight"), ("pileup", options.pileup, "Pileup_nPU")):
+            if given is not None or usual in self.branches:
+                self._columns[name] = usual if given is None else given
+        self._columns |= {name: name for name in options.columns}
+        self._wanted += self._columns.values()
         with self.closed_on_error():
-            wanted = [f"{options.met}_pt", f"{options.met}_phi", options.btag, *options.require, *options.columns]
-            wanted += [name for name in (options.weight, options.pileup) if name is not None]
-            wanted += ["run", "luminosityBlock", "event", "Jet_mass"]
-            wanted += [f"{name}_{part}" for name in ("Jet", *_MASS) for part in ("pt", "eta", "phi")]
-            self.require(wanted, "NanoAOD")
-            self._more = {
-                "btag": {"branch": options.btag, "threshold": options.btag_threshold},
-                "met": options.met,
-                "require": dict(options.require),
-            }
+            self.require(self._wanted, "NanoAOD")
+        self._more = {
+            "btag": {"branch": options.btag, "threshold": options.btag_threshold},
+            "met": options.met,
+            "require": dict(options.require),
+        }
 
     def _read(self, size: int) -> Iterator[Objects]:
-        for start in range(0, self.n, size):
-            yield self._block(start, min(start + size, self.n))
-
-    def _block(self, start: int, stop: int) -> Objects:
         options = self.options
-        tag = self.ragged(options.btag, start, stop)
-        is_b = tag.values >= options.btag_threshold
-        lists = {
-            "jet": self._list("Jet", start, stop, ~is_b),
-            "bjet": self._list("Jet", start, stop, is_b),
-            "muon": self._list("Muon", start, stop),
-            "electron": self._list("Electron", start, stop),
-            "photon": self._list("Photon", start, stop),
-        }
-        met = [self.flat(f"{options.met}_{part}", start, stop) for part in ("pt", "phi")]
-        known: dict[str, Any] = {
-            "run": self.flat("run", start, stop),
-            "lumi": self.flat("luminosityBlock", start, stop),
-            "event": self.flat("event", start, stop),
-        }
-        for name, given, usual in (("weight", options.weight, "genWeight"), ("pileup", options.pileup, "Pileup_nPU")):
-            branch = given or (usual if usual in self.branches else None)
-            if branch is not None:
-                known[name] = self.flat(branch, start, stop)
-        known |= {name: self.flat(name, start, stop) for name in options.columns}
-        columns = columns_of(stop - start, start, **known)
-        return Objects(**lists, met=np.stack(met, axis=1).astype(np.float32), columns=columns)
+        for start, records in self.chunks(self._wanted, size):
+            is_b = self.ragged(records, options.btag).values >= options.btag_threshold
+            lists: dict[str, Any] = {
+                "jet": self._list("Jet", records, start, ~is_b),
+                "bjet": self._list("Jet", records, start, is_b),
+                "muon": self._list("Muon", records, start),
+                "electron": self._list("Electron", records, start),
+                "photon": self._list("Photon", records, start),
+            }
+            met = [self.flat(records, f"{options.met}_{part}") for part in ("pt", "phi")]
+            known = {name: self.flat(records, branch) for name, branch in self._columns.items()}
+            columns = columns_of(len(records), start, **known)
+            yield Objects(**lists, met=np.stack(met, axis=1).astype(np.float32), columns=columns)
 
-    def _list(self, name: str, start: int, stop: int, keep: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    def _list(self, name: str, records: Any, start: int, keep: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Objects of a collection float32 (n, largest number, 4): those of `keep` that pass what is required."""
         features = ("pt", "eta", "phi") if name in _MASS else ("pt", "eta", "phi", "mass")
-        parts = [self.ragged(f"{name}_{feature}", start, stop) for feature in features]
+        parts = [self.ragged(records, f"{name}_{feature}") for feature in features]
         for branch, least in self.options.require.items():
             if branch.startswith(f"{name}_"):
-                found = self.ragged(branch, start, stop)
+                found = self.ragged(records, branch)
                 passed = found.values >= least
                 keep = passed if keep is None else self._same(keep, passed, branch) & passed
         if keep is not None:

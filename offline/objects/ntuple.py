@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ad40.errors import InputError
 from offline.objects.collection import ELECTRON_MASS, MUON_MASS, Objects, columns_of
-from offline.objects.rootfile import Ragged, RootSource, join
+from offline.objects.rootfile import RootSource, join
 from offline.objects.source import unreadable
 
 PREFIX = {"jet": "JET", "bjet": "bJET", "muon": "MU", "electron": "EL", "photon": "PH"}
@@ -32,13 +32,14 @@ class NtupleSource(RootSource):
 
     def __init__(self, path: str | Path, counts: Mapping[str, int] | None = None) -> None:
         super().__init__(path, counts)
+        self._wanted = ["MET_met", "MET_phi", "Evt_Weight"]
+        for name, prefix in PREFIX.items():
+            parts = ("pt", "eta", "phi") if name in _MASS else ("pt", "eta", "phi", "mass")
+            self._wanted += [f"{prefix}_{part}" for part in parts]
         with self.closed_on_error():
-            wanted = ["MET_met", "MET_phi", "Evt_Weight"]
-            for name, prefix in PREFIX.items():
-                wanted += [f"{prefix}_{part}" for part in ("pt", "eta", "phi")]
-                wanted += [] if name in _MASS else [f"{prefix}_mass"]
-            self.require(wanted, "a slim ntuple of ADFilter")
+            self.require(self._wanted, "a slim ntuple of ADFilter")
             self._read_meta()
+        self._wanted += [f"{prefix}_n" for prefix in PREFIX.values() if f"{prefix}_n" in self.branches]
 
     def _read_meta(self) -> None:
         with unreadable(self.path, "histogram meta", self.errors, "sqrt(s) in its bin 1"):
@@ -60,34 +61,32 @@ class NtupleSource(RootSource):
         return uproot.AsJagged(uproot.AsDtype(">f4"), header_bytes=_VECTOR_HEADER)
 
     def _read(self, size: int) -> Iterator[Objects]:
-        for start in range(0, self.n, size):
-            stop = min(start + size, self.n)
-            lists = {name: self._list(name, start, stop) for name in PREFIX}
-            met = [self._first(name, start, stop) for name in ("MET_met", "MET_phi")]
-            weight = self._first("Evt_Weight", start, stop)
-            columns = columns_of(stop - start, start, weight=weight)
+        for start, records in self.chunks(self._wanted, size):
+            lists: dict[str, Any] = {name: self._list(name, records, start) for name in PREFIX}
+            met = [self._first(name, records, start) for name in ("MET_met", "MET_phi")]
+            columns = columns_of(len(records), start, weight=self._first("Evt_Weight", records, start))
             yield Objects(**lists, met=np.stack(met, axis=1).astype(np.float32), columns=columns)
 
-    def _list(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+    def _list(self, name: str, records: Any, start: int) -> NDArray[np.float32]:
         """The objects of one type, float32 (n, largest number, 4)."""
         prefix = PREFIX[name]
-        parts = [self.ragged(f"{prefix}_{part}", start, stop) for part in ("pt", "eta", "phi")]
-        if name not in _MASS:
-            parts.append(self.ragged(f"{prefix}_mass", start, stop))
+        features = ("pt", "eta", "phi") if name in _MASS else ("pt", "eta", "phi", "mass")
+        parts = [self.ragged(records, f"{prefix}_{feature}") for feature in features]
         number = f"{prefix}_n"
-        if number in self.branches:
-            counts = self.flat(number, start, stop)
+        if number in self._wanted:
+            counts = self.flat(records, number)
             wrong = np.flatnonzero(counts != parts[0].number)
             if len(wrong):
                 row = int(wrong[0])
-                raise InputError(self.path, f"event {start + row}, {number}", counts[row],
-                                 f"{parts[0].number[row]}, the length of {prefix}_pt")  # fmt: skip
+                expected = f"{parts[0].number[row]}, the length of {prefix}_pt"
+                raise InputError(self.path, f"event {start + row}, {number}", counts[row], expected)
         return join(parts, self.path, start, _MASS.get(name))
 
-    def _first(self, name: str, start: int, stop: int) -> NDArray[Any]:
+    def _first(self, name: str, records: Any, start: int) -> NDArray[Any]:
         """The first entry of a vector (n,); an empty one is an error."""
-        found: Ragged = self.ragged(name, start, stop)
+        found = self.ragged(records, name)
         empty = np.flatnonzero(found.number == 0)
         if len(empty):
             raise InputError(self.path, f"event {start + int(empty[0])}, {name}", "empty", "one value")
-        return found.values[np.cumsum(found.number) - found.number]
+        values: NDArray[Any] = found.values[np.cumsum(found.number) - found.number]
+        return values

@@ -114,7 +114,7 @@ class RecordSource(Source):
 def from_codes(codes: NDArray[np.integer], columns: Mapping[str, NDArray[Any]]) -> Objects:
     """Objects of hardware codes (n, 19, 3), as the module says; columns: those of the record, passed through."""
     events = objects.decode(codes)
-    lists = {name: np.zeros((len(events), 0, 4), np.float32) for name in TYPES}
+    lists: dict[str, Any] = {name: np.zeros((len(events), 0, 4), np.float32) for name in TYPES}
     saturated = {}
     for kind in spec.objects().types:
         if kind.name in _TYPE_OF:
@@ -130,4 +130,5 @@ def from_offline(arrays: Mapping[str, NDArray[Any]], columns: Mapping[str, NDArr
     """Objects of what `ad40.offline_events.read_offline` gives, with columns of the same events; first: their row."""
     n = len(arrays["met"])
     known = {"pileup": arrays["pileup"], **columns}
-    return Objects(**{name: arrays[name] for name in TYPES}, met=arrays["met"], columns=columns_of(n, first, **known))
+    lists: dict[str, Any] = {name: arrays[name] for name in TYPES}
+    return Objects(**lists, met=arrays["met"], columns=columns_of(n, first, **known))

@@ -77,31 +77,37 @@ class RootSource(Source):
         """How uproot reads a branch."""
         return branch.interpretation
 
-    def _array(self, name: str, start: int, stop: int) -> Any:
-        branch = self.branches[name]
-        where = f"{name}, entries {start} to {stop}"
-        with unreadable(self.path, where, self.errors, "a branch of numbers in a complete file"):
-            return branch.array(self.interpretation(branch), entry_start=start, entry_stop=stop, library="ak")
+    def chunks(self, names: Sequence[str], size: int) -> Iterator[tuple[int, Any]]:
+        """(first entry, awkward records of these branches) over the tree, each basket read once."""
+        how = {name: self.interpretation(self.branches[name]) for name in names}
+        steps = self._tree.iterate(how, step_size=size, library="ak")
+        first = 0
+        while first < self.n:
+            where = f"entries {first} to {min(first + size, self.n)}"
+            with unreadable(self.path, where, self.errors, "branches of numbers in a complete file"):
+                records = next(steps, None)
+            if records is None:
+                return
+            yield first, records
+            first += len(records)
 
-    def flat(self, name: str, start: int, stop: int) -> NDArray[Any]:
+    def flat(self, records: Any, name: str) -> NDArray[Any]:
         """One number per event, (n,)."""
-        array = self._array(name, start, stop)
         with unreadable(self.path, name, self.errors, "one number per event"):
-            values = np.asarray(array)
+            values = np.asarray(records[name])
             if values.ndim != 1 or values.dtype.kind not in "iufb":
                 raise InputError(self.path, name, f"{values.dtype} of shape {values.shape}", "one number per event")
             return values
 
-    def ragged(self, name: str, start: int, stop: int) -> Ragged:
+    def ragged(self, records: Any, name: str) -> Ragged:
         """A list of numbers per event."""
         import awkward as ak
 
-        array = self._array(name, start, stop)
+        array = records[name]
         with unreadable(self.path, name, self.errors, "a list of numbers per event"):
             if array.ndim != 2:
                 raise InputError(self.path, name, f"of {array.ndim} dimensions", "a list of numbers per event")
-            number = np.asarray(ak.num(array), np.int64)
-            return Ragged(name, number, np.asarray(ak.flatten(array)))
+            return Ragged(name, np.asarray(ak.num(array), np.int64), np.asarray(ak.flatten(array)))
 
 
 def join(

@@ -63,7 +63,8 @@ def test_masses_are_those_of_the_vector_package(name: str) -> None:
     np.testing.assert_allclose(mass[rows], total.mass, rtol=1e-9)
 
 
-_OBJECT = st.tuples(st.floats(1, 5000), st.floats(-4.5, 4.5), st.floats(-3.14, 3.14), st.floats(0, 300))
+_MASS = st.one_of(st.just(0.0), st.floats(1e-4, 300))
+_OBJECT = st.tuples(st.floats(1, 5000), st.floats(-4.5, 4.5), st.floats(-3.14, 3.14), _MASS)
 
 
 @settings(max_examples=60, deadline=None)
