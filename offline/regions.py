@@ -182,8 +182,13 @@ class Acceptance:
                 "acceptance": list(self.interval)}  # fmt: skip
 
 
-def acceptance(kept: NDArray[np.bool_], weight: NDArray[np.floating] | None = None) -> Acceptance:
+def acceptance(
+    kept: NDArray[np.bool_], weight: NDArray[np.floating] | None = None, read: tuple[float, float] | None = None
+) -> Acceptance:
     """The efficiency of a cut: kept (n,), weight (n,) or None for 1 each.
+
+    read: number of events and sum of weights of all events, when those given are what a selection left of them; the
+    efficiency is then of these, and the weights of the others are taken to spread like those given.
 
     Interval of Wilson; with weights, of the same efficiency among the (sum w)^2 / sum w^2 events of equal weight that
     would be as precise. Without events, or with a sum of weights that is not positive, nothing is known: 0 to 1.
@@ -191,12 +196,13 @@ def acceptance(kept: NDArray[np.bool_], weight: NDArray[np.floating] | None = No
     """
     kept = np.asarray(kept, np.bool_)
     w = np.ones(len(kept)) if weight is None else np.asarray(weight, np.float64)
-    total, passed = float(w.sum()), float(w[kept].sum())
-    counts = len(kept), int(kept.sum()), total, passed
+    given, passed = float(w.sum()), float(w[kept].sum())
+    events, total = (len(kept), given) if read is None else read
+    counts = round(events), int(kept.sum()), float(total), passed
     if not total > 0:
         return Acceptance(*counts, 0.0, 0.0, 1.0)
     efficiency = min(max(passed / total, 0.0), 1.0)
-    effective = total**2 / float((w**2).sum())
+    effective = total * given / float((w**2).sum()) if given > 0 else float(events)
     low, value, high = wilson(efficiency * effective, effective)
     return Acceptance(*counts, value, low, high)
 

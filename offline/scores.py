@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,10 +66,12 @@ def write(
     model: str,
     hash: str,
     quantity: str = LN_LOSS,
+    also: Callable[[h5py.File], None] = lambda file: None,
 ) -> None:
     """Write a score file, whole or not at all.
 
-    score: (n,), or its pieces in the order of the table, written as they come; training: bool (n,), None = no event.
+    score: (n,), or its pieces in the order of the table, written as they come; training: bool (n,), None = no event;
+    also: adds what else the file shall hold.
     Raises `InputError` when there are not as many scores as events, or one is not finite.
     """
     training = np.zeros(table.n, np.bool_) if training is None else np.asarray(training, np.bool_)
@@ -86,6 +88,7 @@ def write(
             at = _append(path, column, at, np.asarray(piece, np.float32))
         if at != table.n:
             raise InputError(path, "scores", at, f"one for each of {table.n} events")
+        also(file)
 
 
 def _append(path: str | Path, column: h5py.Dataset, at: int, piece: Floats) -> int:
