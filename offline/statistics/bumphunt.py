@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, ndtri_exp
+from scipy.special import ndtri_exp
 from scipy.stats import norm
 
 from offline.statistics.poisson import divergence, minus_log_p, minus_log_tail, normal_tail_at
@@ -73,17 +73,6 @@ def windows(n_bins: int, widths: tuple[int, ...] = WIDTHS) -> NDArray[np.int64]:
 def local_p(observed: ArrayLike, expected: ArrayLike) -> Floats:
     """P(Poisson(expected) >= observed) where observed exceeds expected; 1 for a deficit, which is no bump."""
     return np.maximum(np.exp(-minus_log_p(np.float64(observed), np.float64(expected))), SMALLEST_P)
-
-
-def local_p_of_fit(observed: ArrayLike, expected: ArrayLike, variance: ArrayLike) -> Floats:
-    """P(N >= observed) when the expectation itself is uncertain, for an excess or a deficit.
-
-    The expected count has a Gamma distribution of this mean and variance, so that N is negative binomial (Linnemann,
-    PHYSTAT 2003, arXiv:physics/0312059). Right for a window that the fit did not use.
-    """
-    n, b = np.float64(observed), np.float64(expected)
-    ratio = np.maximum(np.float64(variance), 1e-12 * b) / b  # of the variance to the Poisson one
-    return np.where(n > 0, betainc(np.maximum(n, 1.0), b / ratio, ratio / (1.0 + ratio)), 1.0)
 
 
 def scan(counts: ArrayLike, expected: ArrayLike, widths: tuple[int, ...] = WIDTHS) -> Scan:

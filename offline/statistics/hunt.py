@@ -64,9 +64,10 @@ class Skipped(Entries):
 class Scanned(Entries):
     """What the hunt found in one spectrum. `counts` is over the B bins of the fit range, from bin `start` on.
 
-    local_p_fit: local p-value of the best window against a fit that did not use it, with the uncertainty of that fit
-    (`bumphunt.local_p_of_fit`). The p-values below it come from the pseudo-experiments: `global_p` of the largest
-    excess in this spectrum, `gof_p` of the deviance of all bins, `sideband_p` of the bins away from the best window.
+    `best.local_p` is that of the Poisson law for the fitted background. The other p-values come from the
+    pseudo-experiments: `global_p` of the largest excess in this spectrum; `local_p` of the pull in the same window, so
+    that the uncertainty of the fit, its bias, and what it takes from an excess are in it; `gof_p` of the deviance of
+    all bins; `sideband_p` of the bins away from the best window.
     """
 
     start: int
@@ -75,10 +76,10 @@ class Scanned(Entries):
     background: fit.NewtonFit
     widths: tuple[int, ...]
     best: Scan
-    local_p_fit: float
     total: float  # deviance of all bins
     sideband: float  # deviance of the bins away from the best window; infinite if they could not be fitted
     global_p: float = 1.0
+    local_p: float = 1.0
     gof_p: float = 1.0
     sideband_p: float = 1.0
     failed: int = 0  # pseudo-experiments that could not be fitted
@@ -120,18 +121,24 @@ class Best:
 @dataclass(frozen=True)
 class Toys:
     """Pseudo-experiments of H spectra: t (T, H), infinite where a fit failed; how many failed (H,); how many had a
-    deviance, in all bins or away from their best window, at least as large as the data (H,)."""
+    deviance, in all bins or away from their best window, or a pull in the window of the data, at least as large as
+    the data (H,)."""
 
     t: Floats
     failed: Ints
     total: Ints
     sideband: Ints
+    local: Ints
 
     @classmethod
     def join(cls, parts: Sequence[Toys]) -> Toys:
         """All pseudo-experiments of these, in this order."""
-        sums = (np.sum([getattr(p, name) for p in parts], axis=0) for name in ("failed", "total", "sideband"))
+        sums = (np.sum([getattr(p, name) for p in parts], axis=0) for name in COUNTS)
         return cls(np.concatenate([p.t for p in parts]), *sums)
+
+
+COUNTS = ("failed", "total", "sideband", "local")
+"""Those of `Toys` that are numbers of pseudo-experiments."""
 
 
 @dataclass(frozen=True)
@@ -220,47 +227,43 @@ def _search(of: Entries, settings: Settings) -> Scanned:
     best = bumphunt.scan(counts, background.expected, widths)
     mask = bumphunt.outside(best, len(counts))
     side = fit.newton(model, counts, mask, start=background.coefficients)
-    inside = slice(int(best.low), int(best.high))
-    total = float(fit.deviance(counts, background.expected))
-    local_p, sideband = 1.0, np.inf
-    if bool(side.converged):
-        sideband = float(fit.deviance(counts, side.expected, mask))
-        local_p = _local_p_fit(model, side, mask, inside, float(best.observed))
     return Scanned(
         of.stream, of.axis, of.region, of.all_counts,
-        start, model, counts, background, widths, best, local_p, total, sideband,
+        start, model, counts, background, widths, best,
+        float(fit.deviance(counts, background.expected)),
+        float(fit.deviance(counts, side.expected, mask)) if bool(side.converged) else np.inf,
     )  # fmt: skip
 
 
-def _local_p_fit(model: fit.Model, side: fit.NewtonFit, mask: NDArray, inside: slice, observed: float) -> float:
-    expected = float(side.expected[inside].sum())
-    try:
-        relative = side.expected[inside] @ model.basis[inside] / expected
-        error = float(relative @ fit.covariance(model, side, mask) @ relative)
-    except Ad40Error:
-        return 1.0  # the bins around the window say nothing about it
-    return float(bumphunt.local_p_of_fit(observed, expected, error * expected**2)) if error < 1e6 else 1.0
+def throw(prepared: Prepared, first: int, n: int, seed: int, windows: Sequence[tuple[int, int]] | None = None) -> Toys:
+    """Pseudo-experiments first .. first + n - 1 of a seed. Those of a number are the same in any call.
 
-
-def throw(prepared: Prepared, first: int, n: int, seed: int) -> Toys:
-    """Pseudo-experiments first .. first + n - 1 of a seed. Those of a number are the same in any call."""
+    windows: for each scanned spectrum the window [first bin, bin after the last) of the local p-value, instead of the
+    best one of the data.
+    """
     scanned = prepared.scanned
     t = np.empty((n, len(scanned)))
-    failed, total, sideband = (np.zeros(len(scanned), dtype=np.int64) for _ in range(3))
+    failed, total, sideband, local = (np.zeros(len(scanned), dtype=np.int64) for _ in range(4))
     for s, (r, counts) in enumerate(zip(scanned, prepared.sampler.draw(first, n, seed), strict=True)):
         refit = fit.newton(r.model, counts, start=r.background.coefficients)
         best = bumphunt.scan(counts, refit.expected, r.widths)
         mask = bumphunt.outside(best, len(r.counts))
         side = fit.newton(r.model, counts, mask, start=refit.coefficients)
         good = refit.converged
-        # what did not converge counts as more extreme than the data in t, and as better described in the deviances:
-        # never in favour of a discovery
+        # what did not converge counts as more extreme than the data in t and in the window, and as better described
+        # in the deviances: never in favour of a discovery
         t[:, s] = np.where(good, best.t, np.inf)
         failed[s] = np.count_nonzero(~good)
         total[s] = np.count_nonzero(good & (fit.deviance(counts, refit.expected) >= r.total))
         worse = fit.deviance(counts, side.expected, mask) >= r.sideband
         sideband[s] = np.count_nonzero(good & side.converged & worse)
-    return Toys(t, failed, total, sideband)
+        inside = slice(*windows[s]) if windows is not None else slice(int(r.best.low), int(r.best.high))
+        observed, *thrown = (
+            fit.pulls(n[..., inside].sum(axis=-1), b[..., inside].sum(axis=-1))
+            for n, b in ((r.counts, r.background.expected), (counts, refit.expected))
+        )
+        local[s] = np.count_nonzero(~good | (thrown[0] >= observed))
+    return Toys(t, failed, total, sideband, local)
 
 
 def conclude(prepared: Prepared, toys: Toys) -> Hunt:
@@ -277,7 +280,7 @@ def conclude(prepared: Prepared, toys: Toys) -> Hunt:
             continue
         kept.append(s)
         r.global_p = bumphunt.global_p(_t(r), toys.t[:, s])
-        r.gof_p, r.sideband_p = (int(toys.total[s]) + 1) / (n + 1), (int(toys.sideband[s]) + 1) / (n + 1)
+        r.gof_p, r.sideband_p, r.local_p = ((int(k[s]) + 1) / (n + 1) for k in (toys.total, toys.sideband, toys.local))
     return Hunt(results, n, toys.t[:, kept], prepared.sampler.shared)
 
 

@@ -102,6 +102,13 @@ def key_of(seed: int, purpose: int, toy: int) -> np.uint64:
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
+def subkey(key: np.uint64, one: int, other: int) -> np.uint64:
+    """A key of its own for two numbers, of which any may be negative."""
+    step = np.uint64(0x9E3779B97F4A7C15)
+    return mix(mix(key + np.uint64(one) * step) + np.uint64(other) * step)
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
 def uniform(key: np.uint64, counter: int) -> float:
     """Random number `counter` of a key: uniform in (0, 1), never 0 or 1."""
     bits = mix(key + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15))

@@ -18,8 +18,9 @@ How a toy is made:
 3. *Empty bins.* Where the data have no event there is nothing to resample. If the next looser region has the bin,
    the count comes from its count c there by thinning, Binomial(c, b / b_looser), or by adding Poisson(b - b_looser)
    where the fits cross: both are exactly Poisson(b), with the covariance min(b, b_looser) that nested regions truly
-   have. Otherwise the bin is thrown by itself. Correlations that are lost make the toys more independent and the
-   global p-value larger, never smaller.
+   have. Otherwise the bin is thrown by itself. Either way by random numbers that belong to the first event of the
+   nearest filled bin below, so that streams that share their events there fluctuate together here. Correlations that
+   are lost make the toys more independent and the global p-value larger, not smaller.
 
 Why not event weights raked to the backgrounds (iterative proportional fitting), as this project did before: hundreds
 of nested spectra, each with its own fit, ask for contradictory weights of the same few events. The iteration does not
@@ -38,13 +39,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ad40.errors import Ad40Error
-from offline.statistics.poisson import key_of, quantile, table, uniform
+from offline.statistics.poisson import key_of, quantile, subkey, table, uniform
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _WEIGHT, _TIE, _ALONE = 0, 1, 2  # purposes of random numbers
 _ONE = table(1.0)[1]
+_MANY = 1 << 16  # more than there are bins or regions
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,9 @@ class Sampler:
 
     Cells are (stream, mass), region, bin; `first` (E + 1,) and `cells` list the cells of each event. Places are the
     bins of all spectra one after the other; for each place (P,): `cell`, the events of the data `n`, the background
-    `b`, `owner`, the first event of the bin or -1 for none, and `looser`, the place of the same bin in the next
-    looser region or -1. `above` (C,): the cell of the next tighter region, -1 for none. `order`: places, loosest first.
+    `b`, `owner`, the first event of the bin or of the nearest filled one below (-1 for none), `looser`, the place of
+    the same bin in the next looser region or -1, and `name`, a number of mass, region and bin.
+    `above` (C,): the cell of the next tighter region, -1 for none. `order`: places, loosest first.
     """
 
     first: Ints
@@ -140,6 +143,7 @@ class Sampler:
     b: Floats
     owner: Ints
     looser: Ints
+    name: Ints
     order: Ints
     sizes: tuple[int, ...]
 
@@ -151,7 +155,7 @@ class Sampler:
             raise Ad40Error("a spectrum is listed twice")
         sizes = tuple(len(w.expected) for w in wanted)
         begin = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        cell, owner, looser = (np.full(begin[-1], -1, dtype=np.int64) for _ in range(3))
+        cell, owner, looser, name = (np.full(begin[-1], -1, dtype=np.int64) for _ in range(4))
         above, event_parts, cell_parts = [np.empty(0, np.int32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         base = 0
         for stream, mass in sorted({key[:2] for key in keys}):
@@ -172,11 +176,14 @@ class Sampler:
             lowest = np.full(size, len(shared.bins), dtype=np.int64)
             np.minimum.at(lowest, places - base, inside)
             lowest = np.minimum.accumulate(lowest.reshape(-1, width)[::-1], axis=0)[::-1]
-            for rank, (_, i) in enumerate(group):
+            for rank, (region, i) in enumerate(group):
                 offset = wanted[i].start - low
                 columns, at = np.arange(offset, offset + sizes[i]), slice(begin[i], begin[i + 1])
                 cell[at] = base + rank * width + columns
-                owner[at] = np.where(lowest[rank, columns] < len(shared.bins), lowest[rank, columns], -1)
+                filled = np.where(lowest[rank] < len(shared.bins), np.arange(width), -1)
+                nearest = np.maximum.accumulate(filled)[columns]
+                owner[at] = np.where(nearest >= 0, lowest[rank, nearest], -1)
+                name[at] = ((mass * _MANY + region) * _MANY) + low + columns
                 if rank:
                     j = group[rank - 1][1]
                     there = columns - (wanted[j].start - low)
@@ -192,7 +199,9 @@ class Sampler:
                 total[c] += total[tighter[c]]
         order = np.concatenate([np.empty(0, np.int64), *(np.arange(begin[i], begin[i + 1]) for i in _by_region(keys))])
         b = np.concatenate([np.empty(0), *(np.asarray(w.expected, dtype=np.float64) for w in wanted)])
-        return cls(first, cells[by_event].astype(np.int32), tighter, cell, total[cell], b, owner, looser, order, sizes)
+        return cls(
+            first, cells[by_event].astype(np.int32), tighter, cell, total[cell], b, owner, looser, name, order, sizes
+        )
 
     @property
     def shared(self) -> float:
@@ -204,7 +213,10 @@ class Sampler:
         counts = np.zeros((n, len(self.above)), dtype=np.int32)
         _bootstrap(self.first, self.cells, self.above, first, seed, counts)
         thrown = np.empty((len(self.cell), n), dtype=np.int32)
-        _throw(counts.T.copy(), self.cell, self.n, self.b, self.owner, self.looser, self.order, first, seed, thrown)
+        _throw(
+            counts.T.copy(), self.cell, self.n, self.b, self.owner, self.looser, self.name, self.order,
+            first, seed, thrown,
+        )  # fmt: skip
         return [np.ascontiguousarray(part.T) for part in np.split(thrown, np.cumsum(self.sizes)[:-1])]
 
 
@@ -241,6 +253,7 @@ def _throw(
     b: Floats,
     owner: Ints,
     looser: Ints,
+    name: Ints,
     order: Ints,
     toy: int,
     seed: int,
@@ -252,7 +265,7 @@ def _throw(
     for t in range(n_toys):
         tie[t], alone[t] = key_of(seed, _TIE, toy + t), key_of(seed, _ALONE, toy + t)
     for p in order:
-        near, number = looser[p], p << 32  # numbers of this place: a counter of its own
+        near = looser[p]
         if n[p] > 0:
             from_first, from_table = table(float(n[p]))
             to_first, to_table = table(b[p])
@@ -264,12 +277,12 @@ def _throw(
         elif near >= 0 and b[near] >= b[p]:
             part = b[p] / b[near]
             for t in range(n_toys):
-                kept = 0
+                key, kept = subkey(alone[t], name[p], owner[p]), 0
                 for i in range(thrown[near, t]):
-                    kept += uniform(alone[t], number + i) < part
+                    kept += uniform(key, i) < part
                 thrown[p, t] = kept
         else:
             to_first, to_table = table(b[p] - b[near] if near >= 0 else b[p])
             for t in range(n_toys):
-                more = quantile(uniform(alone[t], number), to_first, to_table)
+                more = quantile(uniform(subkey(alone[t], name[p], owner[p]), 0), to_first, to_table)
                 thrown[p, t] = more + (thrown[near, t] if near >= 0 else 0)

@@ -119,16 +119,6 @@ def test_global_p_counts_the_measurement_itself() -> None:
     assert bumphunt.significance(1.349898e-3) == pytest.approx(3, abs=1e-6)
 
 
-def test_local_p_of_an_uncertain_fit_is_uniform() -> None:
-    rng = np.random.default_rng(2)
-    true, error = 400.0, 15.0
-    fitted = rng.gamma(true**2 / error**2, error**2 / true, 4000)  # what an independent fit may say
-    p = bumphunt.local_p_of_fit(rng.poisson(true, 4000), fitted, np.full(4000, error**2))
-    assert stats.kstest(p, "uniform").pvalue > 0.01
-    # without an error it is the Poisson tail
-    np.testing.assert_allclose(bumphunt.local_p_of_fit(12, 5.0, 0.0), bumphunt.local_p(12, 5.0), rtol=1e-6)
-
-
 def test_pybumphunter_agrees_on_a_fixed_background() -> None:
     """The same local p and window; the global p within the statistics of the toys, and its S / n beside (S + 1) / (n + 1)."""
     peer = pytest.importorskip("pyBumpHunter", reason="pyBumpHunter is not installed")
