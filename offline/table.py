@@ -334,6 +334,15 @@ class Table:
         self.close()
 
 
+def is_table(path: str | Path) -> bool:
+    """Whether a file is an event table (of any version), and not events to make one from."""
+    with Path(path).open("rb") as file:
+        if not file.read(8).startswith(b"\x89HDF"):
+            return False
+    with hdf5.open_file(path) as found:
+        return ATTRIBUTE in found.attrs
+
+
 def open_table(path: str | Path) -> Table:
     """Open an event table. Raises `InputError` on a file that is missing, incomplete, or no event table."""
     return Table(path)

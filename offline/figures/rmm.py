@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -48,29 +49,35 @@ class Matrix:
                             interpolation="none")  # fmt: skip
         for row, column in self.blinded:
             axis.plot(column, row, marker="x", color="white", ms=5, mew=1.2)
-        edges = [k - 0.5 for k in range(1, len(self.names)) if _kind(self.names[k]) != _kind(self.names[k - 1])]
-        for k in edges:
-            axis.axhline(k, color=GREY, lw=0.5)
-            axis.axvline(k, color=GREY, lw=0.5)
-        ticks = range(len(self.names))
-        axis.set_xticks(ticks, [_pretty(n) for n in self.names], rotation=90, fontsize=9)
-        axis.set_yticks(ticks, [_pretty(n) for n in self.names], fontsize=9)
-        axis.minorticks_off()
-        axis.tick_params(which="both", length=0)
+        slots(axis, self.names, 9, GREY)
         bar = figure.colorbar(image, ax=axis, pad=0.02, fraction=0.045)
         bar.set_label("|mean of the cell|", fontsize=12)
         bar.ax.tick_params(labelsize=10)
         label(axis, None, self.sqrt_s, self.status)
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        axis.text(0.98, 0.02, f"{self.sample}\n{self.events:,} events", transform=axis.transAxes, ha="right",
-                  va="bottom", fontsize=12, bbox=box)  # fmt: skip
+        text = f"{self.sample}\n{self.events:,} events" + ("\n$\\times$ blinded" if self.blinded else "")
+        axis.text(0.98, 0.02, text, transform=axis.transAxes, ha="right", va="bottom", fontsize=12, bbox=box)
         return figure
+
+
+def slots(axis: Axes, names: list[str], size: float, line: str) -> None:
+    """Label both axes of a matrix with its slots in letters of a size, and draw a line between types of objects."""
+    places = range(len(names))
+    symbols = [_symbol(name) for name in names]
+    axis.set_xticks(places, symbols, rotation=90 if len(names) > 16 else 0, fontsize=size)
+    axis.set_yticks(places, symbols, fontsize=size)
+    axis.minorticks_off()
+    axis.tick_params(which="both", length=0)
+    for k in range(1, len(names)):
+        if _kind(names[k]) != _kind(names[k - 1]):
+            axis.axhline(k - 0.5, color=line, lw=0.8)
+            axis.axvline(k - 0.5, color=line, lw=0.8)
 
 
 def _kind(name: str) -> str:
     return name.rstrip("0123456789")
 
 
-def _pretty(name: str) -> str:
+def _symbol(name: str) -> str:
     kind = _kind(name)
     return {"mu": r"$\mu$", "gamma": r"$\gamma$"}.get(kind, kind) + name[len(kind) :]
