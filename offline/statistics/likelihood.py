@@ -105,7 +105,7 @@ def _derivatives(
             continue
         back, g = background[b], signal[b]
         rest = 1.0 - n[b] / mu
-        ratio = 1.0 / mu if fisher else n[b] / (mu * mu)
+        ratio = 1.0 / mu if fisher else n[b] / mu / mu  # in this order: mu * mu may be 0
         weight = back * back * ratio + (0.0 if fisher else back * rest)
         for i in range(m):
             v = directions[b, i]
@@ -191,6 +191,7 @@ def minimise(
     centre: Floats,
     phi: Floats,
     fit_signal: bool,
+    least: float,
     f: Floats,
     slope: Floats,
     converged: Flags,
@@ -198,7 +199,7 @@ def minimise(
     """Minimise F for histograms n (T, B), from phi (T, m + 3), which becomes the minimum.
 
     nominal (B,), directions (B, m), signal (B,), prior (m,), d, k: as above. centre: (T, m + 3), or (1, m + 3) for all.
-    fit_signal: s moves too, and stays >= 0; else it keeps its value. Fills f (T,), slope (T,) = dF/ds there, and
+    fit_signal: s moves too, and stays >= least; else it keeps its value. Fills f (T,), slope (T,) = dF/ds there, and
     converged (T,).
     """
     bins, m = directions.shape
@@ -220,7 +221,7 @@ def minimise(
             for _half in range(HALVINGS):
                 for i in range(size):
                     trial[i] = phi[t, i] - length * step[i]
-                if trial[m] >= 0.0:
+                if trial[m] >= least:
                     new = _value(n[t], nominal, directions, signal, prior, d, k, c, trial, background, expected)
                     if new < np.inf and new <= now - 1e-4 * length * gain + 1e-13 * (1.0 + abs(new)):
                         accepted = True
@@ -299,8 +300,8 @@ class Likelihood:
         """(m + 3,) true for parameters with a constraint."""
         return np.concatenate([self.prior > 0, [False, self.d > 0, self.k > 0]])
 
-    def minimise(self, n: Floats, centre: Floats, start: Floats, s: float | None) -> Minimum:
-        """Fit histograms n (T, B) or (B,) with the signal s, or with s fitted (>= 0) where s is None.
+    def minimise(self, n: Floats, centre: Floats, start: Floats, s: float | None, least: float = 0.0) -> Minimum:
+        """Fit histograms n (T, B) or (B,) with the signal s, or with s fitted (>= least) where s is None.
 
         centre: of the constraints, (T, m + 3) or (m + 3,). start: (T, m + 3) or (m + 3,), unchanged.
         """
@@ -310,7 +311,7 @@ class Likelihood:
             phi[:, -3] = s
         f, slope, converged = np.empty(len(n)), np.empty(len(n)), np.empty(len(n), dtype=np.bool_)
         arrays = (self.nominal, self.directions, self.signal, self.prior, self.d, self.k)
-        minimise(n, *arrays, np.atleast_2d(centre), phi, s is None, f, slope, converged)
+        minimise(n, *arrays, np.atleast_2d(centre), phi, s is None, least, f, slope, converged)
         return Minimum(f, slope, phi, converged)
 
     def expected(self, phi: Floats) -> Floats:
