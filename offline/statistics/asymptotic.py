@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def log_cls(q: float, q_asimov: float) -> float:
     return float(log_ndtr(-(q + q_asimov) / (2 * a)) - log_ndtr((q_asimov - q) / (2 * a)))
 
 
-class TestStatistic:
+class Profile:
     """q~(s) of one data set: fits start where the last one ended."""
 
     def __init__(
@@ -114,9 +115,9 @@ def upper_limit(likelihood: Likelihood, n: Floats, centre: Floats | None = None,
     large enough to be excluded.
     """
     centre = np.zeros(likelihood.size) if centre is None else centre
-    data = TestStatistic(likelihood, n, centre, centre)
+    data = Profile(likelihood, n, centre, centre)
     counts = likelihood.expected(data.null[None])[0]
-    asimov = TestStatistic(likelihood, counts, data.null, data.null, "the Asimov data set")
+    asimov = Profile(likelihood, counts, data.null, data.null, "the Asimov data set")
     bands = np.array(BANDS)
     targets = bands - ndtri((1.0 - level) * ndtr(bands))
     use = likelihood.signal > 0
@@ -126,6 +127,7 @@ def upper_limit(likelihood: Likelihood, n: Floats, centre: Floats | None = None,
         start = s if band == 2 else expected[2] * targets[band] / targets[2]
         expected[band] = _crossing(asimov, targets[band], start)
 
+    @cache  # where it is near 0, a fit from another start could change the sign
     def excess(s: float) -> float:
         return log_cls(data(s), asimov(s)) - np.log(1.0 - level)
 
@@ -156,7 +158,7 @@ def _bracket(excess: Callable[[float], float], low: float, high: float) -> tuple
     raise LimitError("every signal, however small, is excluded")
 
 
-def _crossing(asimov: TestStatistic, target: float, s: float) -> float:
+def _crossing(asimov: Profile, target: float, s: float) -> float:
     """The s with sqrt(q~(s)) = target, by Newton's method inside a bracket."""
     low, high = 0.0, np.inf
     for _ in range(MAX_EVALUATIONS):

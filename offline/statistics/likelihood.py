@@ -34,7 +34,7 @@ TOLERANCE = 1e-11
 LOG_LIMIT = 600.0
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _value(
     n: Floats,
     nominal: Floats,
@@ -69,15 +69,15 @@ def _value(
                 continue
             return np.inf
         if n[b] > 0.0:
-            # mu - n + n ln(n / mu) without the difference of large numbers
+            # mu - n + n ln(n / mu) without the difference of large numbers where mu is near n
             x = (mu - n[b]) / n[b]
-            result += n[b] * (x - math.log1p(x))
+            result += n[b] * (x - (math.log1p(x) if x > -0.5 else math.log(mu / n[b])))
         else:
             result += mu
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _derivatives(
     n: Floats,
     directions: Floats,
@@ -104,9 +104,11 @@ def _derivatives(
             slope += signal[b]
             continue
         back, g = background[b], signal[b]
-        rest = 1.0 - n[b] / mu
-        ratio = 1.0 / mu if fisher else n[b] / mu / mu  # in this order: mu * mu may be 0
-        weight = back * back * ratio + (0.0 if fisher else back * rest)
+        part, ratio = back / mu, n[b] / mu  # mu * mu may underflow
+        rest = 1.0 - ratio
+        if fisher:
+            ratio = 1.0
+        weight = back * (part * ratio + (0.0 if fisher else rest))
         for i in range(m):
             v = directions[b, i]
             gradient[i] += rest * back * v
@@ -114,9 +116,9 @@ def _derivatives(
                 hessian[i, j] += weight * v * directions[b, j]
         if g != 0.0:
             slope += rest * g
-            curve += ratio * g * g
+            curve += ratio * g * (g / mu)
             for i in range(m):
-                hessian[m, i] += ratio * back * g * directions[b, i]
+                hessian[m, i] += ratio * part * g * directions[b, i]
     # dt/ds, dt/d(alpha), dt/d(beta)
     scale = math.exp(min(k * phi[m + 2], LOG_LIMIT))
     steps = (scale, d, k * phi[m] * scale)
@@ -141,7 +143,7 @@ def _derivatives(
             hessian[j, i] = hessian[i, j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _solve(hessian: Floats, gradient: Floats, free: Flags, ridge: float, step: Floats) -> bool:
     """step = hessian^-1 gradient over the free parameters by Cholesky; False where hessian is not positive."""
     size = len(gradient)
@@ -179,7 +181,7 @@ def _solve(hessian: Floats, gradient: Floats, free: Flags, ridge: float, step: F
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def minimise(
     n: Floats,
     nominal: Floats,

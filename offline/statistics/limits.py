@@ -62,9 +62,17 @@ class Background:
             raise LimitError(f"no limit: {reason}")
         result = fit.newton(model, n)
         if not result.converged:
-            raise LimitError("the fit of the background alone did not converge")
-        values, vectors = np.linalg.eigh(fit.covariance(model, result))
-        return cls(result.expected, model.basis @ (vectors * np.sqrt(values)))
+            raise LimitError("no limit: the fit of the background alone did not converge")
+        return cls.of(model, result)
+
+    @classmethod
+    def of(cls, model: fit.Model, result: fit.NewtonFit) -> Background:
+        """From a fit of one histogram. Raises `LimitError` where it does not determine all parameters."""
+        try:
+            values, vectors = np.linalg.eigh(fit.covariance(model, result))
+        except Ad40Error as error:
+            raise LimitError(f"no limit: {error}") from error
+        return cls(result.expected, model.basis @ (vectors * np.sqrt(np.maximum(values, 0.0))))
 
     def with_signal(
         self, signal: ArrayLike, *, spurious: float = 0.0, scale_error: float = 0.0, constrained: bool = False

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, xlogy
 
-from offline.statistics.asymptotic import BANDS, LimitError, TestStatistic
+from offline.statistics.asymptotic import BANDS, LimitError, Profile
 from offline.statistics.likelihood import Likelihood
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ def q_tilde(likelihood: Likelihood, s: float, n: Floats, centres: Floats, start:
 
 
 def cls(
-    likelihood: Likelihood, data: TestStatistic, s: float, toys: int, random: np.random.Generator
+    likelihood: Likelihood, data: Profile, s: float, toys: int, random: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """CLs (6,) for the signal s, and its statistical error (6,): of the data, and expected at each of `BANDS`.
 
@@ -121,7 +121,7 @@ def upper_limit(
     function of ln s; a cubic through all signals where CLs is near 1 - level averages their statistical errors.
     """
     centre = np.zeros(likelihood.size)
-    data, random = TestStatistic(likelihood, n, centre, centre), np.random.default_rng(seed)
+    data, random = Profile(likelihood, n, centre, centre), np.random.default_rng(seed)
     low, high = 0.7 * float(np.min(guess)), 1.5 * float(np.max(guess))
     found: list[tuple[float, Floats, Floats]] = []
 
