@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -46,7 +47,8 @@ RESOLUTION = 0.05
 PARAMETERS = (0.0, 8.0, -5.0, 0.3, 0.08)
 """ln p1 (set by the number of events), p2 .. p5 of the true background, falling like a dijet spectrum."""
 
-STRENGTHS = ("none", "median", "3 sigma", "5 sigma")
+STRENGTHS = ("0 median", "1 median", "3 sigma", "5 sigma")
+"""Signals: so many median expected limits, or as strong as a discovery of so many standard deviations (sqrt(q0))."""
 CHUNK = 20
 TOLERANCE = 0.02
 """By how much the coverage of a signal of 5 sigma may differ from the confidence level."""
@@ -99,18 +101,23 @@ def truth(case: Case) -> Truth:
         profile = Profile(likelihood, counts, zero, zero)
         return float(np.sqrt(2.0 * (profile.f_null - profile.f_best)))
 
-    if case.strength == "none":
-        signal = 0.0
-    elif case.strength == "median":
-        signal = float(median)
+    wanted, unit = _strength(case.strength)
+    if unit == "median":
+        signal = wanted * float(median)
     else:
-        wanted = float(case.strength.split()[0])
         high = float(median)
         while discovery(high) < wanted:
             high *= 2.0
         signal = float(brentq(lambda s: discovery(s) - wanted, 0.0, high, rtol=1e-6))
     sigma = float(np.sqrt(asimov(signal))) if signal > 0 else 0.0
     return Truth(model, expected, shape, signal, sigma, background.under(shape))
+
+
+def _strength(text: str) -> tuple[float, str]:
+    match = re.fullmatch(r"(\d+\.?\d*) (median|sigma)", text)
+    if not match:
+        raise Ad40Error(f"strength {text!r}; expected a number and median or sigma, such as {', '.join(STRENGTHS)}")
+    return float(match[1]), match[2]
 
 
 def cls_of_gaussian(x: float, confidence: float = CONFIDENCE) -> float:
@@ -198,7 +205,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--events", type=float, nargs="+", default=[1e6, 1e4], metavar="N", help="mean events of a spectrum")
     add("--masses", type=float, nargs="+", default=[600.0, 1200.0, 2400.0], metavar="GEV", help="of the signal")
     add("--widths", type=float, nargs="+", default=[0.0, 0.1], metavar="X", help="relative widths of the signal")
-    add("--strengths", nargs="+", default=list(STRENGTHS), choices=STRENGTHS, metavar="S", help=f"of {STRENGTHS}")
+    add("--strengths", nargs="+", default=list(STRENGTHS), metavar="S", help="default %(default)s")
     add("--method", default="asymptotic", choices=("asymptotic", "toys", "auto"), help="default %(default)s")
     add("--constrained", action="store_true", help="constrain the background to its fit without signal (wrongly)")
     add("--function", default="p5", help="background function of the fits; default %(default)s")
@@ -217,6 +224,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for events in args.events:
         if not 10 <= events <= 1e12:
             raise Ad40Error(f"--events is {events}; expected 10 to 1e12")
+    for strength in args.strengths:
+        _strength(strength)
     rows, bad = [], []
     print(
         f"{'events':>9}{'mass':>7}{'width':>7}{'under':>10}{'signal':>10}{'sqrt qA':>9}  {'coverage':24}{'CLs of a':>9}"
@@ -254,7 +263,7 @@ def _print(row: dict[str, Any]) -> None:
     print(
         f"{row['events']:>9.3g}{row['mass']:>7.0f}{row['width']:>7.2f}{row['background']:>10.4g}{row['signal']:>10.4g}"
         f"{row['sigma']:>9.2f}  {f'{value:.3f} [{low:.3f}, {high:.3f}]':24}{row['cls_of_gaussian']:>9.3f}  "
-        f"{below if row['strength'] == 'none' else ''} {row['failed'] or ''}",
+        f"{below if row['signal'] == 0 else ''} {row['failed'] or ''}",
         flush=True,
     )
 
