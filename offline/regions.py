@@ -57,6 +57,14 @@ def name_of(cross_section_pb: float) -> str:
     return f"{cross_section_pb:g}pb"
 
 
+def check_numbers(luminosity_fb: float, cross_sections_pb: Sequence[float], correction: float = 1.0) -> None:
+    """Raise `Ad40Error` unless all are finite and above 0."""
+    numbers = [("luminosity [1/fb]", luminosity_fb), ("correction", correction)]
+    for what, value in numbers + [("cross-section of a region [pb]", sigma) for sigma in cross_sections_pb]:
+        if not (math.isfinite(value) and value > 0):
+            raise Ad40Error(f"{what} is {value}; expected a number above 0")
+
+
 def by_cross_section(
     score: NDArray[np.floating],
     weight: NDArray[np.floating] | None,
@@ -72,15 +80,11 @@ def by_cross_section(
     are left out when they would exceed it. A region that the sample cannot have is refused with a reason, the others
     are made. Raises `Ad40Error` for a luminosity, cross-section or correction that is none.
     """
-    for what, value in (("luminosity [1/fb]", luminosity_fb), ("correction", correction)):
-        if not (math.isfinite(value) and value > 0):
-            raise Ad40Error(f"{what} is {value}; expected a number above 0")
-    for value in cross_sections_pb:
-        if not (math.isfinite(value) and value > 0):
-            raise Ad40Error(f"cross-section of a region [pb] is {value}; expected a number above 0")
+    check_numbers(luminosity_fb, cross_sections_pb, correction)
     values: NDArray[np.float64] = np.asarray(score, np.float64)
     w: NDArray[np.float64] = np.ones(len(values)) if weight is None else np.asarray(weight, np.float64)
     wanted = sorted(set(cross_sections_pb), reverse=True)
+    luminosity = f"{luminosity_fb:g}/fb" + (f" x {correction:.4g}" if correction != 1 else "")
     fault = _fault(values, w)
     if fault:
         return Regions((), {name_of(sigma): fault for sigma in wanted})
@@ -92,10 +96,10 @@ def by_cross_section(
         events = sigma * luminosity_fb * PB_IN_FB * correction
         number = int(np.searchsorted(kept, events * (1 + 1e-12), side="right"))
         if events < 1:
-            refused[name_of(sigma)] = f"{sigma:g} pb x {luminosity_fb:g}/fb are {events:.3g} events, less than one"
+            refused[name_of(sigma)] = f"{sigma:g} pb x {luminosity} are {events:.3g} events, less than one"
         elif events > kept[-1]:
             refused[name_of(sigma)] = (
-                f"{sigma:g} pb x {luminosity_fb:g}/fb are {events:,.0f} events; the sample has {kept[-1]:,.0f}"
+                f"{sigma:g} pb x {luminosity} are {events:,.0f} events; the sample has {kept[-1]:,.0f}"
             )
         elif number == 0:
             refused[name_of(sigma)] = f"{kept[0]:,.0f} events share the largest score; {events:,.0f} are wanted"

@@ -2,9 +2,9 @@
 
 `toys(n, seed)` are smooth background events: one momentum scale per event, falling like a power, to which jets, b-jets,
 leptons and photons belong that recoil against each other, so that cells of the matrix and masses are correlated.
-`resonance(n, mass, seed)` are such events with a jet and a muon from a particle of this mass. `ToySource(...)` is the
-same as an open event file of any length, made block by block, for `offline.table.write`; `write_table(path, n)` writes
-an event table.
+`resonance(n, mass, seed)` are such events with a jet and a muon from a particle of this mass. For `offline.table.write`,
+`ToySource(...)` is the same as an open event file of any length, made block by block, and `InMemory(objects)` any
+objects as one. `write_table(path, n)` writes an event table, `write_events(path, objects)` an offline event file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ad40.events import write_adc2021
+from ad40.offline_events import write_offline
 from offline import table
 from offline.objects.collection import COUNTS, ELECTRON_MASS, MUON_MASS, Objects, columns_of, ordered
 from offline.objects.source import Source
@@ -102,6 +104,30 @@ class ToySource(Source):
             events = toys(m, seed, start) if self._mass is None else resonance(m, self._mass, seed)
             for at in range(0, m, size):
                 yield events.take(slice(at, min(at + size, m)))
+
+
+class InMemory(Source):
+    """Objects as an open event file."""
+
+    kind = "memory"
+
+    def __init__(self, events: Objects, name: str = "memory") -> None:
+        super().__init__(Path(name), events.counts)
+        self.n, self._events = len(events), events
+        self._sha256 = sha256(name.encode()).hexdigest()
+
+    def _read(self, size: int) -> Iterator[Objects]:
+        for start in range(0, self.n, size):
+            yield self._events.take(slice(start, start + size))
+
+
+def write_events(path: Path, events: Objects) -> Path:
+    """An offline event file, as `ad40 generate --offline` makes it, whose hardware objects are only a MET."""
+    arrays = {name: events[name] for name in COUNTS} | {"met": events.met, "pileup": events.columns["pileup"]}
+    particles = np.zeros((len(events), 19, 3), np.float32)
+    particles[:, 0, 0] = 30
+    write_adc2021(path, particles, also=lambda file: write_offline(file, arrays, {"name": "none"}))
+    return path
 
 
 def write_table(

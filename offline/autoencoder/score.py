@@ -2,8 +2,9 @@
 
 Reads an event table, or event files of any kind: of these it makes a table with the selection that the model was
 trained with. So the acceptance of a published region for a new model takes its event file, the folder of the network
-and `--region`. Beside the score file FILE.h5 it leaves FILE.log, which says what was read and what was kept; scores of
-event files hold also the masses, streams and columns of the table, which is temporary unless --table names it.
+and `--region`. (NanoAOD must be told what a b-jet is: make its table with `ad40 rmm`.) Beside the score file FILE.h5
+it leaves FILE.log, which says what was read and what was kept; scores of event files hold also the masses, streams and
+columns of the table, which is temporary unless --table names it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from ad40 import __version__, hdf5
+from ad40 import __version__
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path, writable_folder
 from ad40.stream import cores
@@ -53,32 +53,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--regions", type=Path, metavar="FILE.json",
                         help=f"document of the regions (default: MODEL_DIR/{anomaly.FILE})")  # fmt: skip
     parser.add_argument("--luminosity", type=float, metavar="FB",
-                        help="define the regions on these events, data of so many 1/fb; write the document")  # fmt: skip
-    parser.add_argument("--cross-sections", type=float, nargs="+", default=anomaly.PUBLISHED_PB, metavar="PB",
-                        help="of the regions to define [pb] (default: 10 1 0.1)")  # fmt: skip
+                        help="define regions on these events, data of so many 1/fb; write the document")  # fmt: skip
+    parser.add_argument("--cross-sections", type=_numbers, default=anomaly.PUBLISHED_PB, metavar="PB,...",
+                        help="of the regions to define [pb] (default: 10,1,0.1)")  # fmt: skip
     parser.add_argument("--stability", type=Path, metavar="DIR",
                         help="pictures of the median score against run, lumi section and pileup")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(",") if part)
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Score, write the score file and the log, return the summary."""
     start = time.monotonic()
+    is_table = _check(args)
     trained = read(args.model)
     document = args.regions or args.model / anomaly.FILE
     wanted = None if args.luminosity is not None else _wanted(args.region, document, trained)
-    is_table = _is_table(args.files[0])
-    if is_table:
-        for option, value in (("--table", args.table), ("--events", args.events)):
-            if value is not None:
-                raise InputError("command line", option, value, "only with event files")
-        if len(args.files) > 1:
-            raise InputError("command line", "files", len(args.files), "one event table")
-    if args.threads is not None and args.threads < 1:
-        raise InputError("command line", "--threads", args.threads, "at least 1")
-    if args.output.resolve() in {path.resolve() for path in args.files}:
-        raise InputError("command line", "--output", args.output, "another file than the input")
-    writable_folder(args.output.parent)
     with ExitStack() as stack:
         path = args.files[0]
         if not is_table:
@@ -116,11 +109,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return summary
 
 
-def _is_table(path: Path) -> bool:
-    if not (path.is_file() and h5py.is_hdf5(path)):
-        return False
-    with hdf5.open_file(path) as file:
-        return event_table.ATTRIBUTE in file.attrs
+def _check(args: argparse.Namespace) -> bool:
+    """Refuse what cannot work before any work. Returns whether the input is an event table."""
+    for path in args.files:
+        if not path.is_file():
+            raise InputError(path, "file", "missing", "an event table, or events")
+    tables = [path for path in args.files if event_table.is_table(path)]
+    if tables and len(args.files) > 1:
+        raise InputError(tables[0], "content", "an event table", "the only file; or event files")
+    for option, value in (("--table", args.table), ("--events", args.events)):
+        if tables and value is not None:
+            raise InputError("command line", option, value, "only with event files")
+    if args.threads is not None and args.threads < 1:
+        raise InputError("command line", "--threads", args.threads, "at least 1")
+    if args.luminosity is not None:
+        anomaly.check_numbers(args.luminosity, args.cross_sections)
+        if args.region:
+            raise InputError("command line", "--region", args.region[0], "without --luminosity, which makes regions")
+    if args.output.resolve() in {path.resolve() for path in args.files}:
+        raise InputError("command line", "--output", args.output, "another file than the input")
+    writable_folder(args.output.parent)
+    return bool(tables)
 
 
 def _wanted(names: Sequence[str], document: Path, trained: Trained) -> tuple[Region, ...]:
