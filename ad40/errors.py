@@ -10,6 +10,17 @@ class Ad40Error(Exception):
 
     exit_code = 2
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """An error raised in a worker process arrives whole: the constructors take other arguments than the message."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[Ad40Error], args: tuple[object, ...], state: dict[str, object]) -> Ad40Error:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class InputError(Ad40Error):
     """An event, record or model file does not hold what it should."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from training.tables import detector_settings
 
-NEUTRAL, HADRON, ELECTRON, MUON = 0, 1, 2, 3
+NEUTRAL, HADRON, ELECTRON, MUON, PHOTON = 0, 1, 2, 3, 4  # PHOTON: a neutral tower of the ECAL, in the energy flow only
 _INVISIBLE = (12, 14, 16, 18)
 _K0_SHORT, _LAMBDA, _PHOTON, _PI0, _K0_LONG = 310, 3122, 22, 111, 130
 

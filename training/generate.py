@@ -15,32 +15,38 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ad40.errors import CheckError, InputError, OutputError
 from ad40.events import write_adc2021
 from ad40.files import writable_folder
+from ad40.offline_events import write_offline
 from ad40.progress import Progress
 from training import chunks
 from training.chunks import Job
 from training.heavyflavour import HEAVY, LIBRARY_DECAYS
 from training.pythia import make_pythia, read_command_file, require, versions
-from training.tables import processes
+from training.tables import detector_settings, processes
 
 HELP = "Make Delphes-like, lepton-filtered collision events in the ADC2021 layout."
 EPILOG = """examples:
   ad40 generate W --events 1000 --output w.h5                 a thousand W -> l nu (seconds, once the pool exists)
   ad40 generate background --events 200000 --output bkg.h5    the published mix of W, QCD, Z and ttbar
   ad40 generate my.cmnd --events 5000 --output mine.h5        any process, from a Pythia command file
+  ad40 generate search --events 50000 --offline --filter streams --output data.h5
+                                                              background of the searches, in natural proportions
 
-Every event has an electron or muon above 23 GeV, isolated, after the detector, and pileup of mean 20.
+Every event has an electron or muon above 23 GeV, isolated, after the detector, and pileup of mean 20. With
+--filter streams it passes one of the streams of the searches instead (training/processes.yaml).
 Chunks of work are kept in --work: the same command goes on where it was interrupted, and a larger --events reuses
 what is there. The first run makes a pool of minimum-bias events (about a minute on two cores).
 processes: """
-_KNOWN = ("background", *[name for name in processes()["processes"] if name not in ("minimum_bias", "user")])
+_KNOWN = ("background", "search", *[name for name in processes()["processes"] if name not in ("minimum_bias", "user")])
 EPILOG += ", ".join(_KNOWN)
 
 
@@ -53,6 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=40, help="of all random numbers (default %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: all cores)")
     parser.add_argument("--pileup", type=float, default=pileup["mean"], help="mean collisions overlaid (%(default)s)")
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="also write the group `offline`: full-resolution jets, b-jets, leptons and photons of the same events",
+    )
+    parser.add_argument(
+        "--filter",
+        choices=("lepton", "streams"),
+        default="lepton",
+        help="which events to keep: with an isolated lepton (default), or of one of the streams of the searches",
+    )
     parser.add_argument(
         "--full-mpi",
         action="store_true",
@@ -87,25 +104,30 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         if not low <= getattr(args, name) < 1 << 40:
             raise InputError("command line", "--" + name.replace("_", "-"), getattr(args, name), f"at least {low}")
     _check_output(args.output)
+    if args.filter == "streams" and not args.offline:
+        raise InputError("command line", "--filter", "streams", "--offline, too: the streams need offline objects")
     require()
     jobs = make_jobs(args)
     parts = {}
     try:
         with _workers(args.jobs) as submit:
-            prepare(jobs, submit)
-            for job, wanted in jobs:
-                parts[job.process] = collect(job, wanted, args.jobs, submit)
+            prepare([job for job, _ in jobs], submit)
+            if args.process == "search":
+                parts = collect([job for job, _ in jobs], args.events, args.jobs, submit)
+            else:
+                for job, wanted in jobs:
+                    parts |= collect([job], wanted, args.jobs, submit)
     except BrokenProcessPool as error:
         raise CheckError("a worker process died (out of memory?); finished chunks are kept, a rerun goes on") from error
-    events, columns, attributes = merge(jobs, parts, args)
-    write_adc2021(args.output, events, columns, attributes)
-    print(f"{args.output}: {len(events):,} events")
-    for name, figures in attributes["processes"].items():
+    content = merge([job for job, _ in jobs], parts, args)
+    write_adc2021(args.output, content.events, content.columns, content.attributes, content.write_offline)
+    print(f"{args.output}: {len(content.events):,} events")
+    for name, figures in content.attributes["processes"].items():
         print(
             f"  {name:<11} {figures['events']:>8,} events   cross-section {figures['cross_section_pb']:.4g} pb"
             f"   filter efficiency {figures['filter_efficiency']:.3g}"
         )
-    return {"output": str(args.output), "events": len(events), **attributes}
+    return {"output": str(args.output), "events": len(content.events), **content.attributes}
 
 
 def _check_output(path: Path) -> None:
@@ -116,7 +138,8 @@ def _check_output(path: Path) -> None:
 
 
 def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:
-    """Which processes to make and how many events of each. Refuses unknown names and bad command files."""
+    """Which processes to make and how many events of each (0 in `search`, where the cross-sections decide). Refuses
+    unknown names, bad command files, and processes whose early requirements do not suit the filter."""
     cards = processes()["processes"]
     common: dict[str, Any] = {
         "seed": args.seed,
@@ -124,11 +147,16 @@ def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:
         "pileup": args.pileup,
         "pool_events": args.pool_events,
         "work": args.work,
+        "offline": args.offline,
+        "streams": args.filter == "streams",
     }
     if args.process == "background":
         mix = processes()["mix"]
         counts = {name: round(args.events * share) for name, share in mix.items()}
         counts[next(iter(mix))] += args.events - sum(counts.values())
+        counts = {name: n for name, n in counts.items() if n > 0}
+    elif args.process == "search":
+        counts = dict.fromkeys(processes()["search"], 0)
     elif args.process in _KNOWN:
         counts = {args.process: args.events}
     elif Path(args.process).suffix == ".cmnd" or Path(args.process).exists():
@@ -137,10 +165,14 @@ def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:
         return [(Job("user", settings=lines, source=str(args.process), **common), args.events)]
     else:
         raise InputError("command line", "PROCESS", repr(args.process), ", ".join(_KNOWN) + " or a .cmnd file")
+    for name in counts:
+        if args.filter == "lepton" and name in processes()["search"]:
+            raise InputError("command line", "--filter", "lepton", f"streams: {name} is made for the streams only")
+        if args.filter == "streams" and any("heavy_pt" in part for part in cards[name].get("slices", [])):
+            raise InputError("command line", "--filter", "streams", f"lepton: {name} is made for leptons only")
     return [
         (Job(name, settings=tuple(cards[name]["settings"]), source="processes.yaml", **common), n)
         for name, n in counts.items()
-        if n > 0
     ]
 
 
@@ -169,15 +201,15 @@ def _start_worker() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def prepare(jobs: list[tuple[Job, int]], submit: Submit) -> None:
+def prepare(jobs: list[Job], submit: Submit) -> None:
     """Make the pileup pool and, for QCD, the decay library, as far as they are missing."""
-    job = jobs[0][0]
+    job = jobs[0]
     missing = [i for i, file in enumerate(job.pool_files) if not file.exists()]
     if missing:
         with Progress(sum(job.pool_file_events(i) for i in missing), "minimum-bias pool") as progress:
             for future in _as_completed([submit(chunks.make_pool_file, job, i) for i in missing]):
                 progress.update(future.result())
-    if any(j.process == "QCD" for j, _ in jobs) and not job.library_file.exists():
+    if any(j.process == "QCD" for j in jobs) and not job.library_file.exists():
         with Progress(LIBRARY_DECAYS * len(HEAVY), "heavy-flavour decays", "decays") as progress:
             progress.update(submit(chunks.make_library_file, job).result())
 
@@ -189,54 +221,76 @@ def _as_completed(futures: list[Future[int]]) -> Iterator[Future[int]]:
         yield from done
 
 
-def collect(job: Job, wanted: int, workers: int, submit: Submit) -> dict[str, Any]:
-    """Make chunks 0, 1, 2 ... until they hold `wanted` events; returns their first `wanted` and summed counts."""
+def collect(jobs: list[Job], wanted: int, workers: int, submit: Submit) -> dict[str, dict[str, Any]]:
+    """Make chunks 0, 1, 2 ... of all jobs together until they hold `wanted` events; what the chunks hold, by process.
+
+    A chunk counts when every job has made it, so that several jobs stand at the same luminosity.
+    """
+    name = jobs[0].process if len(jobs) == 1 else "all processes"
     scales = processes()["chunk_scales"]
-    done: dict[int, int] = {}
+    done: dict[int, list[int]] = {}  # events of the finished jobs of a chunk
     running: dict[Future[int], int] = {}
+
+    def events(numbers: Iterable[int]) -> int:
+        return sum(sum(done[i]) for i in numbers)
 
     def work(numbers: Iterable[int]) -> float:
         """Size of chunks in units of a full one."""
         return float(sum(scales[min(i, len(scales) - 1)] for i in numbers))
 
-    while sum(done.values()) < wanted and (existing := chunks.read_chunk(job, len(done))) is not None:
-        done[len(done)] = len(existing["events"])
-    reused, following = sum(done.values()), len(done)
+    def whole() -> list[int]:
+        return [i for i, found in done.items() if len(found) == len(jobs)]
+
+    while events(done) < wanted:
+        existing = [chunks.read_chunk(job, len(done)) for job in jobs]
+        if any(found is None for found in existing):
+            break
+        done[len(done)] = [len(found["events"]) for found in existing if found]
+    reused, following = events(done), len(done)
     if reused:
-        print(f"{job.process}: {reused:,} events of {following} finished chunks are reused", file=sys.stderr)
+        print(f"{name}: {reused:,} events of {following} finished chunks are reused", file=sys.stderr)
     if reused >= wanted:
-        return _join(job, wanted)
-    with Progress(wanted - reused, job.process) as progress:
-        while sum(done.values()) < wanted or running:
-            each = sum(done.values()) / work(done) if done else 0.0
-            while len(running) < workers and sum(done.values()) + each * work(running.values()) < wanted:
-                running[submit(chunks.make_chunk, job, following)] = following
+        return _join(jobs, wanted)
+    with Progress(wanted - reused, name) as progress:
+        while events(whole()) < wanted or running:
+            each = events(whole()) / work(whole()) if whole() else 0.0
+            pending = [i for i in range(following) if i not in whole()]
+            while len(running) < workers and events(whole()) + each * work(pending) < wanted:
+                running |= {submit(chunks.make_chunk, job, following): following for job in jobs}
+                pending.append(following)
                 following += 1
             for future in wait(running, return_when=FIRST_COMPLETED)[0]:
-                chunk = running.pop(future)
-                done[chunk] = future.result()
-                progress.update(done[chunk])
-            if work(done) > _GIVE_UP_AFTER and not any(done.values()):
-                raise InputError(job.source, "filter", f"passed by no event of {len(done)} chunks", "leptons")
-    return _join(job, wanted)
+                made = future.result()
+                done.setdefault(running.pop(future), []).append(made)
+                progress.update(made)
+            if work(whole()) > _GIVE_UP_AFTER and not events(whole()):
+                raise InputError(jobs[0].source, "filter", f"passed by no event of {len(done)} chunks", "such events")
+    return _join(jobs, wanted)
 
 
-def _join(job: Job, wanted: int) -> dict[str, Any]:
-    """The first chunks that together hold `wanted` events."""
-    events, parent, parts, chunk, have = [], [], [], 0, 0
+def _join(jobs: list[Job], wanted: int) -> dict[str, dict[str, Any]]:
+    """The first chunks that together hold `wanted` events; one job alone is cut to that number."""
+    found: dict[str, list[dict[str, Any]]] = {job.process: [] for job in jobs}
+    chunk, have = 0, 0
     while have < wanted:
-        data = chunks.read_chunk(job, chunk)
-        if data is None:
-            raise InputError(job.chunk_file(chunk), "chunk", "missing or unreadable", "a chunk finished by this run")
-        events.append(data["events"])
-        parent.append(data["parent"])
-        parts.append(data["parts"])
-        have += len(data["events"])
+        for job in jobs:
+            data = chunks.read_chunk(job, chunk)
+            if data is None:
+                raise InputError(job.chunk_file(chunk), "chunk", "missing or unreadable", "a chunk made by this run")
+            found[job.process].append(data)
+            have += len(data["events"])
         chunk += 1
+    end = wanted if len(jobs) == 1 else None
     return {
-        "events": np.concatenate(events)[:wanted],
-        "parent": np.concatenate(parent)[:wanted],
-        "figures": _figures(parts),
+        process: {
+            "events": np.concatenate([data["events"] for data in parts])[:end],
+            "parent": np.concatenate([data["parent"] for data in parts])[:end],
+            "offline": {
+                key: np.concatenate([data["offline"][key] for data in parts])[:end] for key in parts[0]["offline"]
+            },
+            "figures": _figures([data["parts"] for data in parts]),
+        }
+        for process, parts in found.items()
     }
 
 
@@ -272,41 +326,63 @@ def _figures(parts: list[list[dict[str, Any]]]) -> dict[str, Any]:
     }
 
 
-def merge(
-    jobs: list[tuple[Job, int]], parts: dict[str, dict[str, Any]], args: argparse.Namespace
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-    """Put the processes together in an order drawn from the seed.
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: events float32 (n, 19, 3); columns `process` (uint8) and `parent` (int64); attributes; arrays
+    of `ad40.offline_events`, or none."""
 
-    Returns events float32 (n, 19, 3), columns `process` (uint8) and `parent` (int64), and the attributes.
-    """
+    events: np.ndarray
+    columns: dict[str, np.ndarray]
+    attributes: dict[str, Any]
+    offline: dict[str, np.ndarray]
+
+    @property
+    def write_offline(self) -> Callable[[h5py.File], None] | None:
+        """Adds the offline objects to a file; None without them."""
+        if not self.offline:
+            return None
+        return lambda file: write_offline(file, self.offline, detector_settings()["offline"]["btag"])
+
+
+def merge(jobs: list[Job], parts: dict[str, dict[str, Any]], args: argparse.Namespace) -> Content:
+    """Put the processes together in an order drawn from the seed, at most args.events."""
     codes = {name: card["code"] for name, card in processes()["processes"].items()}
+    every = [parts[job.process] for job in jobs]
+    sizes = [len(part["events"]) for part in every]
+    order = np.random.default_rng([args.seed, 0]).permutation(sum(sizes))[: args.events]
+    process = np.concatenate([np.full(n, codes[job.process], np.uint8) for job, n in zip(jobs, sizes, strict=True)])[
+        order
+    ]
+    natural = args.process == "search"
+    # with all processes at one luminosity every event stands for the same cross-section
+    common = sum(part["figures"]["filtered_cross_section_pb"] for part in every) / len(order)
     figures: dict[str, Any] = {}
-    for job, n in jobs:
-        part = parts[job.process]
-        filtered = part["figures"]["filtered_cross_section_pb"]
+    for job, part in zip(jobs, every, strict=True):
+        n = int((process == codes[job.process]).sum())
         figures[job.process] = {
             "code": codes[job.process],
             "events": n,
-            "fraction": n / sum(count for _, count in jobs),
+            "fraction": n / len(order),
             **part["figures"],
             # each event of the file stands for this cross-section; times a luminosity it is the event's weight
-            "event_cross_section_pb": filtered / n,
+            "event_cross_section_pb": common if natural else part["figures"]["filtered_cross_section_pb"] / n,
             "settings": job.document["settings"],
             "settings_hash": job.hash,
         }
-    events = np.concatenate([parts[job.process]["events"] for job, _ in jobs])
-    process = np.concatenate([np.full(n, codes[job.process], np.uint8) for job, n in jobs])
-    parent = np.concatenate([parts[job.process]["parent"] for job, _ in jobs])
-    order = np.random.default_rng([args.seed, 0]).permutation(len(events))
     attributes = {
         "sample": str(args.process),
         "seed": args.seed,
         "pileup_mean": args.pileup,
         "full_mpi": args.full_mpi,
-        "filter": processes()["filter"],
-        "process_codes": {job.process: codes[job.process] for job, _ in jobs},
+        "filter": jobs[0].document["filter"],
+        "process_codes": {job.process: codes[job.process] for job in jobs},
         "processes": figures,
         "generators": versions(),
         "note": "split training and test by parent: QCD events with one parent are correlated",
     }
-    return events[order], {"process": process[order], "parent": parent[order]}, attributes
+    if natural:
+        attributes["luminosity_pb"] = 1 / common
+    events = np.concatenate([part["events"] for part in every])[order]
+    parent = np.concatenate([part["parent"] for part in every])[order]
+    offline = {name: np.concatenate([part["offline"][name] for part in every])[order] for name in every[0]["offline"]}
+    return Content(events, {"process": process, "parent": parent}, attributes, offline)

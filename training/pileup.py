@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from training.detector import Hits, expand, make_hits, wrap
-from training.pythia import batches, make_hook, make_pythia
+from training.pythia import batches, flatten, make_hook, make_pythia
 from training.tables import detector_settings, processes
 
 
@@ -36,8 +36,11 @@ class Pool:
             parts.append(hits)
         return Pool(Hits.concatenate(parts))
 
-    def overlay(self, vertex_z: np.ndarray, mean: float, at_vertex: int, rng: np.random.Generator) -> Hits:
-        """Hits of Poisson(mean) pileup collisions per event, plus `at_vertex` collisions at the primary vertex.
+    def overlay(
+        self, vertex_z: np.ndarray, mean: float, at_vertex: int, rng: np.random.Generator
+    ) -> tuple[Hits, np.ndarray]:
+        """Hits of Poisson(mean) pileup collisions per event, plus `at_vertex` collisions at the primary vertex; and
+        (n,) the number of pileup collisions of each event.
 
         Each pool event is turned by a random azimuth. Events repeat between crossings, never their azimuth.
         """
@@ -53,7 +56,7 @@ class Pool:
         hits.phi = wrap(hits.phi + turn[owner])
         hits.cell_phi = wrap(hits.cell_phi + turn[owner])
         hits.z = np.where(primary[owner], vertex_z[hits.event], hits.z)
-        return hits
+        return hits, pileup
 
 
 def vertices(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -66,8 +69,8 @@ def pool_chunk(seed: int, events: int, rng: np.random.Generator) -> tuple[Hits, 
     hook = make_hook(None)
     pythia = make_pythia(processes()["processes"]["minimum_bias"]["settings"], seed, hook)
     parts, first = [], 0
-    for particles, n in batches(pythia, hook, events):
-        hits = make_hits(particles, vertices(n, rng), rng)
+    for arrays, n in batches(pythia, hook, events):
+        hits = make_hits(flatten(pythia, arrays), vertices(n, rng), rng)
         hits.event = hits.event + first
         first += n
         parts.append(hits)

@@ -126,8 +126,8 @@ def make_hook(lepton_or_heavy_pt: float | None, heavy_only: bool = False) -> Any
     return Hook()
 
 
-def batches(pythia: Any, hook: Any, tries: int) -> Iterator[tuple[Particles, int]]:
-    """Generate until exactly `tries` tries were made; yield final-state particles and their number of events."""
+def batches(pythia: Any, hook: Any, tries: int) -> Iterator[tuple[Any, int]]:
+    """Generate until exactly `tries` tries were made; yield awkward arrays of events and their number."""
     hook.limit = tries
     total = 0
     while hook.tries < tries:
@@ -138,7 +138,7 @@ def batches(pythia: Any, hook: Any, tries: int) -> Iterator[tuple[Particles, int
         n = min(len(arrays), hook.accepted - before)
         total += n
         if n:
-            yield flatten(pythia, arrays[:n]), n
+            yield arrays[:n], n
 
 
 def flatten(pythia: Any, arrays: Any) -> Particles:

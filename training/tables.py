@@ -76,8 +76,18 @@ _SLICE: Shape = {
     "low": _ENERGY,
     "high": _number(-1, 1e6),
     "cross_section": _number(1e-12, 1e15),
-    "oversampling": _COUNT,
-    "heavy_pt": _ENERGY,
+    "oversampling?": _COUNT,
+    "heavy_pt?": _ENERGY,
+}
+_STREAM: Shape = {
+    "met?": _ENERGY,
+    "types?": _each(lambda node: node.choice(("jet", "bjet", "muon", "electron", "photon"))),
+    "pt?": _each(_ENERGY),
+    "loose": _EFFICIENCY,
+}
+_PARTON_STREAMS: Shape = {
+    **{f"{name}?": _ENERGY for name in ("scale", "jet", "photon", "lepton", "lepton_pair", "invisible")},
+    "jets?": _row(2),
 }
 
 PROCESSES: Shape = {
@@ -97,13 +107,21 @@ PROCESSES: Shape = {
         "pool_chunk": _COUNT,
         "fast_extra": _integer(0, 100),
     },
+    "stream_filter": {
+        "pt_min": _ENERGY,
+        "abs_eta_max": _number(0, 10),
+        "loose_abs_eta": _number(0, 10),
+        "streams": {"*": _STREAM},
+    },
     "mix": {"*": _EFFICIENCY},
+    "search": _LINES,
     "chunk_scales": _each(_number(1e-3, 1e3)),
     "processes": {
         "*": {
             "code": _integer(0, 255),
             "settings": _LINES,
             "parton_veto?": _optional_number,
+            "parton_streams?": _PARTON_STREAMS,
             "tries?": _COUNT,
             "luminosity?": _number(1e-12, 1e12),
             "slices?": _each(lambda node: conform(node, _SLICE)),
@@ -116,6 +134,35 @@ _CALORIMETER: Shape = {
     "significance_min": _number(0, 100),
     "resolution": _rows(4),
     "cells": _rows(3),
+}
+
+_LEPTON: Shape = {"abs_eta_max": _number(0, 10), "pt_min": _ENERGY, "isolation_max": _number(0, 1e3)}
+_CURVE: Shape = dict.fromkeys(("scale", "rise", "fall"), _number(0, 1e3))
+OFFLINE: Shape = {
+    "version": _COUNT,
+    "electron": _LEPTON,
+    "muon": _LEPTON,
+    "photon": {
+        **_LEPTON,
+        "resolution": _EFFICIENCY,
+        "efficiency": _rows(2),
+        "fake_efficiency": _EFFICIENCY,
+        "truth_pt_min": _ENERGY,
+        "truth_cone": _number(0, 5),
+        "truth_share": _EFFICIENCY,
+    },
+    "jet": {"pt_min": _ENERGY},
+    "overlap": {"cone": _number(0, 5), "share": _EFFICIENCY, "jet_pt_min": _ENERGY},
+    "btag": {
+        "name": Node.text,
+        "source": Node.text,
+        "cone": _number(0, 5),
+        "hadron_pt_min": _ENERGY,
+        "abs_eta_max": _number(0, 10),
+        "b": _CURVE,
+        "c": _CURVE,
+        "light": {"constant": _EFFICIENCY, "slope": _EFFICIENCY},
+    },
 }
 
 DETECTOR: Shape = {
@@ -147,6 +194,7 @@ DETECTOR: Shape = {
             "abs_eta": _each(_row(2)),
         },
     },
+    "offline": OFFLINE,
 }
 
 
@@ -165,6 +213,9 @@ def processes(path: Path = FOLDER / "processes.yaml") -> dict[str, Any]:
     for name in document["mix"]:
         if name not in document["processes"]:
             raise node["mix"][name].fault("the share of a process that stands under `processes`")
+    for index, name in enumerate(document["search"]):
+        if "luminosity" not in document["processes"].get(name, {}):
+            raise node["search"][index].fault("a process with a luminosity that stands under `processes`")
     if abs(sum(document["mix"].values()) - 1) > 1e-9:
         raise node["mix"].fault("shares that add up to 1")
     return document

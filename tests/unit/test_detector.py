@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import detector, reconstruction
-from training.detector import ELECTRON, HADRON, MUON, NEUTRAL, Hits, Particles
+from training.detector import ELECTRON, HADRON, MUON, NEUTRAL, PHOTON, Hits, Particles
 from training.reconstruction import Flow
 from training.tables import detector_settings
 
@@ -109,7 +109,7 @@ def test_photons_keep_their_energy_and_get_the_card_resolution() -> None:
     n, energy = 4000, 40.0 * np.cosh(1.0)
     hits = detector.make_hits(many(n, 22, 0.0, 40.0, 1.0), np.zeros(n), np.random.default_rng(2))
     flow, met = reconstruction.flow_and_met(hits, np.zeros(n), np.random.default_rng(3))
-    assert len(flow.event) == n and (flow.kind == NEUTRAL).all()
+    assert len(flow.event) == n and (flow.kind == PHOTON).all()
     sigma = np.sqrt((0.009 * energy) ** 2 + 0.12**2 * energy + 0.45**2)
     assert flow.e.mean() == pytest.approx(energy, rel=0.002)
     assert flow.e.std() == pytest.approx(sigma, rel=0.06)
@@ -193,9 +193,12 @@ def test_reconstruct_fills_slots_in_order_and_filters_on_isolated_leptons() -> N
         if crowded:
             rows += [(event, 22, 0.0, 40.0, 0.55, 0.05), (event, 22, 0.0, 40.0, -0.55, 2.05)]
     hits = detector.make_hits(particles(rows), np.zeros(200), np.random.default_rng(11))
-    passed, events, counts = reconstruction.reconstruct(hits, np.zeros(200), np.random.default_rng(12), 23.0, 0.45)
+    seen = reconstruction.see(hits, np.zeros(200), np.random.default_rng(12))
+    passed, with_lepton = reconstruction.lepton_filter(seen, 23.0, 0.45)
+    seen = seen.keep(passed)
+    events = reconstruction.trigger_objects(seen, reconstruction.find_jets(seen.flow, seen.n))
     assert (passed % 2 == 0).all()
-    assert len(passed) > 90 and counts["isolated"] == len(passed) < counts["lepton"]
+    assert 90 < len(passed) < with_lepton
     assert events.shape == (len(passed), 19, 3) and events.dtype == np.float32
     for slots in (slice(1, 5), slice(5, 9), slice(9, 19)):
         assert (np.diff(events[:, slots, 0], axis=1) <= 0).all()
