@@ -83,9 +83,9 @@ def output_of(file: Path, folder: Path) -> Path:
 
 
 def run_all(
-    jobs: Sequence[Job], where: str | None, workers: int | None = None, retries: int = 2
+    jobs: Sequence[Job], where: str | None, workers: int | None = None, retries: int = 2, unit: str = "files"
 ) -> tuple[list[tuple[Path, Any]], list[Failure]]:
-    """Run all jobs. Returns the results and the failures, both in the order of `jobs`."""
+    """Run all jobs. Returns the results and the failures, both in the order of `jobs`. unit: what progress counts."""
     if retries < 0:
         raise InputError("command line", "--retries", retries, "0 or more")
     if workers is not None and workers < 1:
@@ -100,7 +100,7 @@ def run_all(
         else:
             stack.callback(_sweep, jobs)
             finished = stack.enter_context(_on_dask(jobs, where, min(workers or cores(), len(jobs)), retries))
-        bar = stack.enter_context(Progress(len(jobs), "files", "files"))
+        bar = stack.enter_context(Progress(len(jobs), unit, unit))
         for i, result in finished:
             outcome[i] = result
             bar.update()

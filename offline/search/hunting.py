@@ -70,7 +70,7 @@ def _row(r: Scanned | Skipped) -> dict[str, Any]:
         "expected": float(r.best.expected),
         "local_p": float(r.best.local_p),
         "local_z": float(r.best.z),
-        "local_p_fit": r.local_p_fit,
+        "local_p_toys": r.local_p_toys,
         "global_p": r.global_p,
         "global_z": bumphunt.significance(r.global_p),
         "gof_p": r.gof_p,

@@ -38,6 +38,7 @@ SMALLEST_P = 1e-300
 """A local p-value is not given smaller than this; t and z go on."""
 
 LOWEST_Z = -40.0
+"""Given for p = 1, whose significance is no number that a file could hold."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def global_p(observed: float, pseudo: ArrayLike) -> float:
 
 
 def significance(p: float) -> float:
-    """One-sided Gaussian significance Z of a p-value; negative for p > 0.5."""
-    return float(norm.isf(p))
+    """One-sided Gaussian significance Z of a p-value; negative for p > 0.5, `LOWEST_Z` at least."""
+    return max(float(norm.isf(p)), LOWEST_Z)
 
 
 def z_of(t: ArrayLike) -> Floats:

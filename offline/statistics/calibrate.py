@@ -117,7 +117,7 @@ def p_values(world: World, toys: int, seed: int, number: int) -> tuple[float, ..
     # counts are whole numbers: p is uniform if a random part of the chance of exactly n is in it
     poisson = stats.poisson.sf(n, true) + rng.random() * stats.poisson.pmf(n, true)
     best = result.best(), result.best(region=world.region_names[1])
-    return best[0].p, best[1].p, spectrum.global_p, spectrum.local_p, float(poisson)
+    return best[0].p, best[1].p, spectrum.global_p, spectrum.local_p_toys, float(poisson)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ CHUNK = 100
 """Pseudo-experiments at a time."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Entries:
     """One spectrum: stream, mass and region by name, and the counts (B,) of all bins of its axis."""
 
@@ -53,21 +53,21 @@ class Entries:
         return self.stream, self.axis.name, self.region
 
 
-@dataclass
+@dataclass(frozen=True)
 class Skipped(Entries):
     """A spectrum that was not searched, and why."""
 
     reason: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scanned(Entries):
     """What the hunt found in one spectrum. `counts` is over the B bins of the fit range, from bin `start` on.
 
     `best.local_p` is that of the Poisson law for the fitted background. The other p-values come from the
-    pseudo-experiments: `global_p` of the largest excess in this spectrum; `local_p` of the pull in the same window, so
-    that the uncertainty of the fit, its bias, and what it takes from an excess are in it; `gof_p` of the deviance of
-    all bins; `sideband_p` of the bins away from the best window.
+    pseudo-experiments: `global_p` of the largest excess in this spectrum; `local_p_toys` of the pull in the same
+    window, so that the uncertainty of the fit, its bias, and what it takes from an excess are in it; `gof_p` of the
+    deviance of all bins; `sideband_p` of the bins away from the best window.
     """
 
     start: int
@@ -79,7 +79,7 @@ class Scanned(Entries):
     total: float  # deviance of all bins
     sideband: float  # deviance of the bins away from the best window; infinite if they could not be fitted
     global_p: float = 1.0
-    local_p: float = 1.0
+    local_p_toys: float = 1.0
     gof_p: float = 1.0
     sideband_p: float = 1.0
     failed: int = 0  # pseudo-experiments that could not be fitted
@@ -273,19 +273,18 @@ def conclude(prepared: Prepared, toys: Toys) -> Hunt:
     results = list(prepared.results)
     places = [i for i, r in enumerate(results) if isinstance(r, Scanned)]
     for s, (place, r) in enumerate(zip(places, prepared.scanned, strict=True)):
-        r.failed = int(toys.failed[s])
-        if r.failed > MAX_FAILED * n:
-            reason = f"the background fit did not converge in {r.failed} of {n} pseudo-experiments"
-            results[place] = Skipped(*_identity(r), reason)
+        failed = int(toys.failed[s])
+        if failed > MAX_FAILED * n:
+            reason = f"the background fit did not converge in {failed} of {n} pseudo-experiments"
+            results[place] = Skipped(r.stream, r.axis, r.region, r.all_counts, reason)
             continue
         kept.append(s)
-        r.global_p = bumphunt.global_p(_t(r), toys.t[:, s])
-        r.gof_p, r.sideband_p, r.local_p = ((int(k[s]) + 1) / (n + 1) for k in (toys.total, toys.sideband, toys.local))
+        gof, sideband, local = ((int(k[s]) + 1) / (n + 1) for k in (toys.total, toys.sideband, toys.local))
+        results[place] = replace(
+            r, global_p=bumphunt.global_p(_t(r), toys.t[:, s]), local_p_toys=local, gof_p=gof, sideband_p=sideband,
+            failed=failed,
+        )  # fmt: skip
     return Hunt(results, n, toys.t[:, kept], prepared.sampler.shared)
-
-
-def _identity(of: Entries) -> tuple[str, Axis, str, Floats]:
-    return of.stream, of.axis, of.region, of.all_counts
 
 
 def hunt(

@@ -217,7 +217,8 @@ class Sampler:
             counts.T.copy(), self.cell, self.n, self.b, self.owner, self.looser, self.name, self.order,
             first, seed, thrown,
         )  # fmt: skip
-        return [np.ascontiguousarray(part.T) for part in np.split(thrown, np.cumsum(self.sizes)[:-1])]
+        ends = np.cumsum(self.sizes)
+        return [np.ascontiguousarray(thrown[end - size : end].T) for size, end in zip(self.sizes, ends, strict=True)]
 
 
 def _by_region(keys: Sequence[tuple[int, int, int]]) -> list[int]:
