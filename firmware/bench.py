@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def cpp(model: Model, sample: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def matrices() -> list[dict[str, Any]]:
+    """Rows of the offline search's rapidity-mass matrices; none without its packages."""
+    if any(find_spec(name) is None for name in ("numba", "offline")):
+        print("  the packages of ad40[offline] are not here: rapidity-mass matrices are not measured")
+        return []
+    found = child("offline.rmm.bench")
+    return [
+        _row("rapidity-mass matrices 36 x 36, all slots full, one core", found["dense_36"], "events/s",
+             {"of typical events": found["typical_36"], "51 x 51, all slots full": found["dense_51"]},
+             "at least 100,000"),
+        _row("51 x 51 over the published C++ library", found["dense_51_over_published"], "times"),
+        _row("event table, typical events, one core", found["table"], "events/s"),
+        _row("its peak memory", max(found["table_peak_bytes"].values()) / MB, "MB",
+             {f"{n} events, MB": value / MB for n, value in found["table_peak_bytes"].items()}),
+    ]  # fmt: skip
+
+
 def roofline(found: dict[str, Any]) -> dict[str, Any]:
     """One row: ns an event of the emulator, beside the bounds of this machine and the other methods."""
     work, top = found["per_event"], found["peaks"]
@@ -131,6 +149,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         _row("emulator over hls4ml predict", one["emulator"] / other["hls4ml"], "times", target="at least 100"),
         _row("emulator over alkaid interpreter", one["emulator"] / other["interpreter"], "times", target="at least 2"),
         *cpp(model, args.sample),
+        *matrices(),
         _row("encode and pack to words, one core", one["encode_pack"], "events/s", target="at least 1,000,000"),
         _row(
             "RTL in Verilator under cocotb, back to back",

@@ -60,56 +60,26 @@ class Sparse(NamedTuple):
     values: NDArray[np.float32]
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _differences(work, i, low, high, c, out):  # type: ignore[no-untyped-def]
-    """Rapidity differences of slot i and the slots low to high - 1 into out (high - low,)."""
-    mine, scale = work[3, i], 0.5 * c * work[4, i]
-    r, over_r = work[3, low:high], work[4, low:high]
-    for j in range(len(out)):
-        d = mine - r[j]
-        out[j] = scale * d * d * over_r[j]
+_compiled = numba.njit(cache=True, error_model="numpy", nogil=True)
+_ROWS = 9  # of the work space: pt, m^2, mT, r, 1/r, cos(phi), sin(phi), ET, present
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _masses(work, i, low, high, over_s, out):  # type: ignore[no-untyped-def]
-    """Masses of slot i and each of the slots low to high - 1 into out (high - low,)."""
-    pt, mass2, mt, r, over_r, cx, cy = (
-        work[0, i],
-        work[1, i],
-        work[2, i],
-        work[3, i],
-        work[4, i],
-        work[5, i],
-        work[6, i],
-    )
-    pt2 = pt * pt
-    pts, mass2s, mts, rs = work[0, low:high], work[1, low:high], work[2, low:high], work[3, low:high]
-    over_rs, cxs, cys = work[4, low:high], work[5, low:high], work[6, low:high]
-    for j in range(len(out)):
-        d, dx, dy = r - rs[j], cx - cxs[j], cy - cys[j]
-        q = 0.5 * d * d * over_r * over_rs[j]
-        mtt, ptt = mt * mts[j], pt * pts[j]
-        rest = (mass2 * (pts[j] * pts[j] + mass2s[j]) + mass2s[j] * pt2) / (mtt + ptt)
-        half = 2 * mtt * q * (q + 2) + 0.5 * ptt * (dx * dx + dy * dy) + rest
-        out[j] = over_s * math.sqrt(mass2 + mass2s[j] + 2 * half)
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _event(slots, first, last, met_pt, met_phi, s, c, work, out):  # type: ignore[no-untyped-def]
-    """Fill the cells of one event into `out` (W, W), which holds zeros. Returns (0, 0), or a fault and its slot.
+@_compiled
+def _objects(slots, first, last, met_pt, met_phi, over_s, c, work, out):  # type: ignore[no-untyped-def]
+    """Fill the cells of single objects into `out` (W, W), and what pairs need into `work` (_ROWS, W).
 
     slots: float64 (W - 1, 4); first, last: int (types,) first slot of each type and one after its last, with MET as
-    slot 0; work: float64 (9, W), whose last row tells the present slots by a number that is not 0.
+    slot 0. Returns (0, 0), or a fault and its slot.
     """
     pt, mass2, mt, r, over_r = work[0], work[1], work[2], work[3], work[4]
-    cx, cy, et, here = work[5], work[6], work[7], work[8]
-    here[:] = 0.0
+    cx, cy, et, present = work[5], work[6], work[7], work[8]
+    present[:] = 0.0
     if not (math.isfinite(met_pt) and math.isfinite(met_phi)):
         return 1, 0
     if met_pt < 0:
         return 2, 0
     met_x, met_y = math.cos(met_phi), math.sin(met_phi)
-    width = len(out)
+    out[0, 0] = met_pt * over_s
     for t in range(len(first)):
         before = math.inf
         for k in range(first[t], last[t]):
@@ -126,81 +96,90 @@ def _event(slots, first, last, met_pt, met_phi, s, c, work, out):  # type: ignor
             if p == 0:
                 continue
             e = math.exp(abs(eta))
-            ch, sh = 0.5 * (e + 1 / e), 0.5 * (e - 1 / e)
+            over_e = 1 / e
+            ch, sh = 0.5 * (e + over_e), 0.5 * (e - over_e)
             m2 = m * m
-            mt2 = p * p + m2
-            mt_k = math.sqrt(mt2)
-            w = (math.sqrt(p * p * ch * ch + m2) + p * sh) / mt_k
-            hl = c * (w - 1) * (w - 1) / (2 * w)
+            pt[k], mass2[k], mt[k], present[k] = p, m2, math.sqrt(p * p + m2), 1.0
+            w = (math.sqrt(p * p * ch * ch + m2) + p * sh) / mt[k]
             root = math.sqrt(w)
-            m_over = m2 / (ch * ch)  # ET^2 - pT^2
-            here[k] = 1.0
-            pt[k], mass2[k], mt[k] = p, m2, mt_k
-            et[k] = math.sqrt(p * p + m_over)
+            over_root = 1 / root
+            r[k], over_r[k] = (root, over_root) if eta >= 0 else (over_root, root)
             cx[k], cy[k] = math.cos(phi), math.sin(phi)
-            r[k], over_r[k] = (root, 1 / root) if eta >= 0 else (1 / root, root)
-            out[k, 0] = hl
-            if k == first[t]:
-                out[k, k] = et[k] / s
-            else:
-                out[k, k] = (et[k - 1] - et[k]) / (et[k - 1] + et[k])
+            out[k, 0] = 0.5 * c * (w - 1) * (w - 1) * over_root * over_root
+            difference = m2 / (ch * ch)  # ET^2 - pT^2
+            et[k] = math.sqrt(p * p + difference)
+            out[k, k] = et[k] * over_s if k == first[t] else (et[k - 1] - et[k]) / (et[k - 1] + et[k])
             if met_pt > 0:
                 dx, dy = cx[k] - met_x, cy[k] - met_y
-                more = m_over / (et[k] + p) + 0.5 * p * (dx * dx + dy * dy)  # ET - pT cos(dphi)
-                out[0, k] = math.sqrt(m_over + 2 * met_pt * more) / s
-    out[0, 0] = met_pt / s
-    # Present slots lie side by side in a few runs, in which the loops below have no branch
-    i = 1
-    while i < width:
-        if here[i] == 0.0:
-            i += 1
-            continue
-        start = 1
-        while start < width:
-            if here[start] == 0.0:
-                start += 1
-                continue
-            stop = start + 1
-            while stop < width and here[stop] != 0.0:
-                stop += 1
-            below, above = min(stop, i), max(start, i + 1)
-            if start < below:
-                _differences(work, i, start, below, c, out[i, start:below])
-            if above < stop:
-                _masses(work, i, above, stop, 1 / s, out[i, above:stop])
-            start = stop
-        i += 1
+                more = difference / (et[k] + p) + 0.5 * p * (dx * dx + dy * dy)  # ET - pT cos(dphi)
+                out[0, k] = math.sqrt(difference + 2 * met_pt * more) * over_s
     return 0, 0
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@_compiled
+def _pairs(over_s, c, work, out):  # type: ignore[no-untyped-def]
+    """Fill the cells of pairs of present objects into `out` (W, W), from what `_objects` left in `work`."""
+    pt, mass2, mt, r, over_r = work[0], work[1], work[2], work[3], work[4]
+    cx, cy, present = work[5], work[6], work[8]
+    width = len(out)
+    for i in range(1, width):
+        if present[i] == 0.0:
+            continue
+        row = out[i]
+        p, p2, m2, mt_i, r_i, over_r_i, cx_i, cy_i = pt[i], pt[i] ** 2, mass2[i], mt[i], r[i], over_r[i], cx[i], cy[i]
+        start = 1
+        while start < width:
+            if present[start] == 0.0:
+                start += 1
+                continue
+            stop = start + 1  # present slots lie side by side in a few runs: no branch inside
+            while stop < width and present[stop] != 0.0:
+                stop += 1
+            # Unsigned indices: no test for negative ones, so that the compiler makes vector instructions of the loops
+            for j in range(np.uint64(start), np.uint64(min(stop, i))):
+                d = r_i - r[j]
+                row[j] = 0.5 * c * d * d * over_r_i * over_r[j]
+            for j in range(np.uint64(max(start, i + 1)), np.uint64(stop)):
+                d, dx, dy = r_i - r[j], cx_i - cx[j], cy_i - cy[j]
+                q = 0.5 * d * d * over_r_i * over_r[j]
+                mtt, ptt = mt_i * mt[j], p * pt[j]
+                rest = (m2 * (pt[j] * pt[j] + mass2[j]) + mass2[j] * p2) / (mtt + ptt)
+                half = 2 * mtt * q * (q + 2) + 0.5 * ptt * (dx * dx + dy * dy) + rest
+                row[j] = over_s * math.sqrt(m2 + mass2[j] + 2 * half)
+            start = stop
+
+
+@_compiled
 def _fill(slots, met, first, last, s, c, out):  # type: ignore[no-untyped-def]
     """Matrices of events into `out` (n, W, W). Returns (fault, event, slot)."""
-    work = np.empty((9, out.shape[1]))
+    work = np.empty((_ROWS, out.shape[1]))
     for i in range(len(out)):
         out[i] = 0.0
-        fault, slot = _event(slots[i], first, last, met[i, 0], met[i, 1], s, c, work, out[i])
+        fault, slot = _objects(slots[i], first, last, met[i, 0], met[i, 1], 1 / s, c, work, out[i])
         if fault:
             return fault, i, slot
+        _pairs(1 / s, c, work, out[i])
     return 0, 0, 0
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _fill_sparse(slots, met, first, last, s, c, width, indptr, indices, values):  # type: ignore[no-untyped-def]
-    """As `_fill`, into compressed rows that are large enough; indptr (n + 1,) starts with 0."""
-    work = np.empty((9, width))
+@_compiled
+def _fill_sparse(slots, met, first, last, s, c, indptr, indices, values):  # type: ignore[no-untyped-def]
+    """As `_fill`, into compressed rows with room for one cell more than there are; indptr (n + 1,) starts with 0."""
+    width = slots.shape[1] + 1
+    work = np.empty((_ROWS, width))
     out = np.empty((width, width), np.float32)
     flat = out.reshape(-1)
     at = 0
     for i in range(len(slots)):
         out[:] = 0.0
-        fault, slot = _event(slots[i], first, last, met[i, 0], met[i, 1], s, c, work, out)
+        fault, slot = _objects(slots[i], first, last, met[i, 0], met[i, 1], 1 / s, c, work, out)
         if fault:
             return fault, i, slot
+        _pairs(1 / s, c, work, out)
         for k in range(len(flat)):
-            if flat[k] != 0.0:
-                indices[at], values[at] = k, flat[k]
-                at += 1
+            # Written always, kept where not 0: a branch would be guessed wrong too often
+            indices[at], values[at] = k, flat[k]
+            at += flat[k] != 0.0
         indptr[i + 1] = at
     return 0, 0, 0
 
@@ -258,13 +237,13 @@ def matrices(objects: Objects, layout: Layout, sqrt_s: float) -> NDArray[np.floa
 
 def sparse(objects: Objects, layout: Layout, sqrt_s: float) -> Sparse:
     """The same cells as `matrices`, only those that are not 0."""
-    n, width, s = len(objects), layout.width, _checked(sqrt_s)
+    n, s = len(objects), _checked(sqrt_s)
     indptr, parts = [np.zeros(1, np.int64)], []
     for start in range(0, n, BLOCK):
         slots, met = slots_of(objects, layout, start, min(start + BLOCK, n))
-        room = int(((1 + (slots[..., 0] > 0).sum(axis=1)) ** 2).sum())
+        room = 1 + int(((1 + (slots[..., 0] > 0).sum(axis=1)) ** 2).sum())
         rows, indices, values = np.zeros(len(met) + 1, np.int64), np.empty(room, np.uint16), np.empty(room, np.float32)
-        found = _fill_sparse(slots, met, *_bounds(layout), s, C, width, rows, indices, values)
+        found = _fill_sparse(slots, met, *_bounds(layout), s, C, rows, indices, values)
         _check(found, slots, met, layout, start)
         parts.append((indices[: rows[-1]].copy(), values[: rows[-1]].copy()))
         indptr.append(rows[1:] + indptr[-1][-1])

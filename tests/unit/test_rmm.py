@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ad40.errors import InputError
 from offline.objects.collection import COUNTS, TYPES, Objects, columns_of
+from offline.rmm import bench
 from offline.rmm.layout import Layout
 from offline.rmm.matrix import C, dense, matrices, sparse
 
@@ -218,3 +219,17 @@ def test_too_few_slots_and_bad_layouts_are_refused() -> None:
     for cells in ([1296], [-1], [3, 3]):
         with pytest.raises(InputError, match="cells"):
             dense(rows, LAYOUT, np.array(cells))
+
+
+def test_bench_measures_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dense events fill every slot, in both layouts; the speeds and the memory are numbers of this run."""
+    monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(bench, "BLOCKS", 1)
+    dense_events = bench.events(50, dict(COUNTS))
+    assert all((dense_events[name][..., 0] > 0).all() for name in TYPES)
+    cells = matrices(dense_events, LAYOUT, SQRT_S)
+    assert (cells != 0).mean() > 0.999
+    found = bench.measure(64)
+    assert all(found[name] > 0 for name in ("dense_36", "dense_51", "typical_36", "table", "table_bytes_per_event"))
+    assert found["dense_51_over_published"] == found["dense_51"] / 15_000
+    assert list(found["table_peak_bytes"]) == ["64", "256"]
