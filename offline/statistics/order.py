@@ -1,4 +1,4 @@
-"""How many parameters a background needs: a function is taken if no larger one describes the data better.
+"""How many parameters a background needs: a function is taken if larger ones do not describe the data better.
 
 The candidates are nested (each contains the one before), so that the larger always has the smaller deviance; the
 question is whether by more than chance. For a function with k1 and a larger one with k2 parameters and deviances
@@ -12,9 +12,9 @@ D1 >= D2:
 * `pseudo`: D1 - D2 compared with pseudo-experiments thrown from the smaller function and fitted with both: no
   assumption about the entries per bin. p = (S + 1) / (n + 1).
 
-Rule: the first function on the list for which no larger one has p < level / (number of larger ones). All larger ones
-are looked at, not only the next: a term that does not help alone may be needed together with the one after it. The
-division keeps the chance to take too large a function below `level`.
+Rule: the first function on the list that neither of the next two improves on with p < level / 2 (p < level, if there
+is only one). The next but one is looked at because a term that does not help alone may be needed together with the
+one after it. The division keeps the chance to take too large a function below `level`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ Floats = NDArray[np.float64]
 
 TESTS = ("F", "likelihood", "pseudo")
 LEVEL = 0.05
+AHEAD = 2  # larger functions that are looked at
 EXPECTED = 0.5  # entries below which a bin does not count in the F-test
 
 
@@ -103,7 +104,7 @@ def choose(
     names, comparisons = list(fits), []
     chosen = names[-1]
     for place, smaller in enumerate(names):
-        larger = names[place + 1 :]
+        larger = names[place + 1 : place + 1 + AHEAD]
         tried = [_compare(*fits[smaller], *fits[name], n, mask, test, pseudo_experiments, random) for name in larger]
         comparisons += tried
         if not any(comparison.p < level / len(larger) for comparison in tried):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from ad40.errors import Ad40Error
@@ -115,6 +117,29 @@ def test_the_kernel_is_plain_newton(name: str, total: int) -> None:
     for row, expected in zip(counts, found.expected, strict=True):
         np.testing.assert_allclose(expected, numpy_newton(model, row), rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(model.expected(found.coefficients), found.expected, rtol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(sorted(FUNCTIONS)),
+    total=st.floats(1, 12).map(lambda power: 10**power),
+    bend=st.floats(-0.5, 0.5),
+    seed=st.integers(0, 10**6),
+)
+def test_every_fit_solves_the_equations_of_the_maximum(name: str, total: float, bend: float, seed: int) -> None:
+    """Whatever the spectrum: what the used bins see of data and fit through the basis is the same, to a fraction of
+    its error, or the fit is not converged and the entries are in hardly more bins than there are parameters."""
+    rng = np.random.default_rng(seed)
+    expected = falling(total) * np.exp(bend * np.sin(np.arange(len(EDGES) - 1) / rng.uniform(1, 20)))
+    counts, used = rng.poisson(expected).astype(float), rng.random(len(expected)) < 0.8
+    model = fit.Model.on(EDGES, name)
+    found = fit.newton(model, counts, used)
+    if not found.converged:
+        assert np.count_nonzero(counts[used]) <= model.n_parameters + 1
+        return
+    gradient = model.basis.T @ np.where(used, found.expected - counts, 0.0)
+    error = np.sqrt(model.basis.T**2 @ np.where(used, found.expected, 0.0) + 1e-6)
+    assert (np.abs(gradient) < 1e-3 * error + 1e-12 * total).all()
 
 
 def test_start_and_threads_do_not_change_the_answer() -> None:

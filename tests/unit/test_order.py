@@ -39,9 +39,9 @@ def test_the_smallest_function_that_describes_is_chosen(test: str) -> None:
 @pytest.mark.parametrize("test", ["F", "likelihood"])
 def test_a_true_function_is_left_as_often_as_the_level_says(test: str) -> None:
     rng = np.random.default_rng(2)
-    chosen = [choose(EDGES, rng.poisson(P3), ("p3", "p4", "p5"), test=test, level=0.1).name for _ in range(400)]
+    chosen = [choose(EDGES, rng.poisson(P3), ("p3", "p4", "p5"), test=test, level=0.1).name for _ in range(300)]
     wrong = 1 - chosen.count("p3") / len(chosen)
-    assert 0.02 < wrong < 0.1 + 3 * 0.015  # at most the level; less, as the two larger ones are much alike
+    assert 0.02 < wrong < 0.1 + 3 * 0.017  # at most the level; less, as the two larger ones are much alike
 
 
 def test_a_needed_parameter_is_found_also_behind_one_that_is_not() -> None:
