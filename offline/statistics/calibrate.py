@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from scipy import stats
 
 from ad40.errors import Ad40Error, CheckError
 from ad40.progress import Progress
-from offline.statistics import bumphunt
+from offline.statistics import bumphunt, speed
 from offline.statistics.hunt import conclude, prepare, throw
 from offline.statistics.poisson import minus_log_p
 from offline.statistics.ranges import Axis, Settings, fit_in_range
@@ -36,6 +37,7 @@ EPILOG = "example: ad40 calibrate --sets 1000 --toys 500 --json build/calibratio
 
 Floats = NDArray[np.float64]
 
+STUDIES = ("coverage", "power", "speed", "scan")
 KINDS = ("everything", "one region", "one spectrum", "local, background refitted", "local, true background")
 LEVELS = (0.01, 0.05, 0.1, 0.5)
 WINDOW = (12, 16)  # bins of the local test: 4 resolutions wide, in the falling part
@@ -49,6 +51,9 @@ LEAST_FOUND = 0.95
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
+    parser.add_argument("--study", nargs="+", choices=STUDIES, default=["coverage", "power"], metavar="NAME",
+                        help="coverage and power (the default); speed: 10,000 pseudo-experiments of 60 bins; scan: 63"
+                        " spectra at 20 thresholds with --events and --toys, kept in --work")  # fmt: skip
     parser.add_argument("--sets", type=int, default=1000, metavar="N", help="data sets (default %(default)s)")
     parser.add_argument("--toys", type=int, default=500, metavar="N", help="toys of each (default %(default)s)")
     parser.add_argument("--events", type=float, default=World.events, metavar="N",
@@ -57,22 +62,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sigma", type=float, default=5.0, help="expected local size of the signal (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=40, help="of all random numbers (default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes (default: cores)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N",
+                        help="processes, or threads of speed and scan (default: cores)")  # fmt: skip
+    parser.add_argument("--work", type=Path, default=Path("build/scan"), metavar="DIR", help="default %(default)s")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure coverage and power, print them, and fail (`CheckError`) where they miss their marks."""
+    """Do the studies, print them, and fail (`CheckError`) where coverage or power miss their marks."""
     for name, least in (("sets", 2), ("toys", 19), ("events", 1000), ("sigma", 0.1), ("jobs", 1), ("seed", 0)):
         if not getattr(args, name) >= least:
             raise Ad40Error(f"--{name} is {getattr(args, name)}; expected {least} or more")
     world = World(events=args.events)
-    numbers = measure(partial(p_values, world, args.toys, args.seed), args.sets, args.jobs, "coverage")
-    covered = {name: uniformity(np.array([row[i] for row in numbers])) for i, name in enumerate(KINDS)}
+    summary: dict[str, Any] = {name: getattr(args, name) for name in ("sets", "toys", "events", "seed", "jobs")}
+    bad: list[str] = []
+    if "coverage" in args.study:
+        rows = measure(partial(p_values, world, args.toys, args.seed), args.sets, args.jobs, "coverage")
+        covered = {name: uniformity(np.array([row[i] for row in rows])) for i, name in enumerate(KINDS)}
+        summary["coverage"] = covered
+        _print_coverage(summary)
+        bad += [f"{name} is not uniform" for name, row in covered.items() if row["ks_p"] < LEAST_KS]
+    if "power" in args.study:
+        power = summary["power"] = _power(world, args)
+        low, value, high = power["found"]
+        print(f"power: {power['sigma']:g} sigma at {power['mass']:.0f} GeV ({power['signal_events']:.1f} events) found "
+              f"in {value:.1%} [{low:.1%}, {high:.1%}], median local z {power['median_local_z']:.1f}")  # fmt: skip
+        if value < LEAST_FOUND:
+            bad.append(f"{value:.1%} of the signals found")
+    if "speed" in args.study:
+        row = summary["speed"] = speed.toys(args.jobs, args.seed)
+        print(
+            f"speed: {row['pseudo_experiments']:,} pseudo-experiments of {row['bins']} bins in {row['seconds']:.1f} s"
+        )
+    if "scan" in args.study:
+        row = summary["scan"] = speed.whole_scan(args.jobs, args.seed, args.events, args.toys, args.work)
+        print(f"scan: {row['spectra']:,} spectra, {row['events']:,} events, {row['pseudo_experiments']:,} "
+              f"pseudo-experiments each in {row['seconds']:.0f} s; {row['scanned']:,} scanned, "
+              f"p of everything {row['everything']['p']:.2g}")  # fmt: skip
+    if bad:
+        raise CheckError(f"calibration: {', '.join(bad)}", summary)
+    return summary
+
+
+def _power(world: World, args: argparse.Namespace) -> dict[str, Any]:
     width = 0.5 * world.resolution * SIGNAL_MASS
     events = events_for(world, SIGNAL_MASS, width, args.sigma)
     signal = world.with_signal(events, SIGNAL_MASS, width)
     found = measure(partial(search, signal, args.seed), args.sets, args.jobs, "power")
-    power = {
+    return {
         "sigma": args.sigma,
         "signal_events": events,
         "mass": SIGNAL_MASS,
@@ -80,15 +116,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "found": efficiency([row.found for row in found]),
         "median_local_z": float(np.median([row.z for row in found])),
     }
-    summary = {"sets": args.sets, "toys": args.toys, "events": args.events, "seed": args.seed,
-               "coverage": covered, "power": power}  # fmt: skip
-    _print(summary)
-    bad = [name for name, row in covered.items() if row["ks_p"] < LEAST_KS]
-    if power["found"][1] < LEAST_FOUND:
-        bad.append(f"{power['found'][1]:.1%} of the signals found")
-    if bad:
-        raise CheckError(f"calibration: {', '.join(bad)}", summary)
-    return summary
 
 
 def measure(work: Callable[[int], Any], n: int, jobs: int, label: str) -> list[Any]:
@@ -176,15 +203,9 @@ def efficiency(found: list[bool]) -> tuple[float, float, float]:
     return float(interval.low), k / n, float(interval.high)
 
 
-def _print(summary: dict[str, Any]) -> None:
-    print(f"coverage, {summary['sets']} background-only data sets, {summary['toys']} toys each")
+def _print_coverage(summary: dict[str, Any]) -> None:
+    print(f"coverage, {summary['sets']} background-only data sets, {summary['toys']} pseudo-experiments each")
     print(f"{'p-value':32}{'KS p':>7}{'mean':>8}" + "".join(f"{'p <= ' + f'{level:g}':>12}" for level in LEVELS))
     for name, row in summary["coverage"].items():
-        print(
-            f"{name:32}{row['ks_p']:>7.2f}{row['mean']:>8.3f}"
-            + "".join(f"{r[0]:>12.3f}" for r in row["rates"].values())
-        )
-    power = summary["power"]
-    low, value, high = power["found"]
-    print(f"power: {power['sigma']:g} sigma at {power['mass']:.0f} GeV ({power['signal_events']:.1f} events) found in "
-          f"{value:.1%} [{low:.1%}, {high:.1%}], median local significance {power['median_local_z']:.1f}")  # fmt: skip
+        rates = "".join(f"{rate:>12.3f}" for rate, _ in row["rates"].values())
+        print(f"{name:32}{row['ks_p']:>7.2f}{row['mean']:>8.3f}{rates}")

@@ -6,9 +6,10 @@ nothing cannot tell how often the most extreme of a thousand nested spectra is e
 
 How a toy is made:
 
-1. *Event bootstrap.* Each event of the data occurs Poisson(1) times. A bin with n events of the data then holds
-   k ~ Poisson(n), bins of one spectrum are independent, and two bins of different spectra have the correlation
-   n_shared / sqrt(n_a n_b): the estimate from the data of what it truly is.
+1. *Event bootstrap.* Each event of the data occurs Poisson(1) times (m events in the same bins of the same spectra
+   together Poisson(m) times). A bin with n events of the data then holds k ~ Poisson(n), bins of one spectrum are
+   independent, and two bins of different spectra have the correlation n_shared / sqrt(n_a n_b): the estimate from the
+   data of what it truly is.
 2. *Probability-integral transform.* k is made uniform, u = P(Poisson(n) < k) + v P(Poisson(n) = k) with v uniform in
    (0, 1), and u is made the count: the smallest c with P(Poisson(b) <= c) >= u. As the law of k is known exactly, so
    is that of c: Poisson(b), b the fitted background of the bin, whatever n is. An excess in the data does not reach
@@ -45,7 +46,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _WEIGHT, _TIE, _ALONE = 0, 1, 2  # purposes of random numbers
-_ONE = table(1.0)[1]
 _MANY = 1 << 16  # more than there are bins or regions
 
 
@@ -125,18 +125,56 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """Draws toys of all spectra together. Build it with `Sampler.of`.
+class Events:
+    """The events of the data as the bootstrap wants them: those in the same cells are one, that occurs several times.
 
-    Cells are (stream, mass), region, bin; `first` (E + 1,) and `cells` list the cells of each event. Places are the
-    bins of all spectra one after the other; for each place (P,): `cell`, the events of the data `n`, the background
-    `b`, `owner`, the first event of the bin or of the nearest filled one below (-1 for none), `looser`, the place of
-    the same bin in the next looser region or -1, and `name`, a number of mass, region and bin.
-    `above` (C,): the cell of the next tighter region, -1 for none. `order`: places, loosest first.
+    first: (K + 1,), cells: (first[-1],): the cells of kind k of event are cells[first[k] : first[k + 1]].
+    event: (K,) the first event of the kind. law: (K,) index of the kind's number of events in the tables.
+    start, low: (N + 1,), (N,): for each number its cumulative Poisson law in `laws`, and the count where that begins.
     """
 
     first: Ints
     cells: NDArray[np.int32]
+    event: Ints
+    law: Ints
+    start: Ints
+    low: Ints
+    laws: Floats
+
+    @classmethod
+    def of(cls, events: Ints, cells: Ints) -> Events:
+        """From pairs (event, cell), each pair once, the cells of an event in the same order as those of any other."""
+        by_event = np.argsort(events, kind="stable")
+        cells = cells[by_event]
+        found, begin, size = np.unique(events[by_event], return_index=True, return_counts=True)
+        # two sets of cells are the same when the sums of their cells' random 64-bit numbers are
+        numbers = np.random.default_rng(0).integers(2**64, size=int(cells.max(initial=0)) + 1, dtype=np.uint64)
+        names = np.add.reduceat(numbers[cells], begin) if len(found) else np.empty(0, np.uint64)
+        _, kind, times = np.unique(names, return_index=True, return_counts=True)
+        in_order = np.argsort(kind)
+        kind, times = kind[in_order], times[in_order]
+        first = np.concatenate([[0], np.cumsum(size[kind])]).astype(np.int64)
+        places = np.arange(first[-1]) + np.repeat(begin[kind] - first[:-1], size[kind])
+        values, law = np.unique(times, return_inverse=True)
+        tables = [table(float(value)) for value in values]
+        start = np.concatenate([[0], np.cumsum([len(t) for _, t in tables])]).astype(np.int64)
+        laws = np.concatenate([np.empty(0), *(t for _, t in tables)])
+        low = np.array([low for low, _ in tables], dtype=np.int64)
+        return cls(first, cells[places].astype(np.int32), found[kind], law.astype(np.int64), start, low, laws)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws toys of all spectra together. Build it with `Sampler.of`.
+
+    Cells are (stream, mass), region, bin; `above` (C,) is the cell of the next tighter region, -1 for none. Places are
+    the bins of all spectra one after the other; for each place (P,): `cell`, the events of the data `n`, the
+    background `b`, `owner`, the first event of the bin or of the nearest filled one below (-1 for none), `looser`, the
+    place of the same bin in the next looser region or -1, and `name`, a number of mass, region and bin.
+    `order`: places, loosest first. sizes: bins of each spectrum.
+    """
+
+    events: Events
     above: NDArray[np.int32]
     cell: Ints
     n: Ints
@@ -155,33 +193,32 @@ class Sampler:
             raise Ad40Error("a spectrum is listed twice")
         sizes = tuple(len(w.expected) for w in wanted)
         begin = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        cell, owner, looser, name = (np.full(begin[-1], -1, dtype=np.int64) for _ in range(4))
-        above, event_parts, cell_parts = [np.empty(0, np.int32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        cell, n, owner, looser, name = (np.full(begin[-1], -1, dtype=np.int64) for _ in range(5))
+        above, pairs = [np.empty(0, np.int32)], [np.empty((2, 0), np.int64)]
         base = 0
         for stream, mass in sorted({key[:2] for key in keys}):
             group = sorted((w.region, i) for i, w in enumerate(wanted) if keys[i][:2] == (stream, mass))
             low = min(wanted[i].start for _, i in group)
             width = max(wanted[i].start + sizes[i] for _, i in group) - low
+            size = len(group) * width
             # the regions between two wanted ones are one step: an event is in the tightest wanted region that it is in
             step = np.searchsorted([region for region, _ in group], shared.level - 1, side="right") - 1
             bins = shared.bins[:, mass].astype(np.int64) - low
             inside = np.flatnonzero(shared.members(stream, mass) & (step >= 0) & (bins >= 0) & (bins < width))
-            places = base + step[inside] * width + bins[inside]
-            event_parts.append(inside)
-            cell_parts.append(places)
-            size = len(group) * width
+            places = step[inside] * width + bins[inside]
+            pairs.append(np.stack([inside, base + places]))
             tighter = np.arange(base + width, base + width + size, dtype=np.int32)
             tighter[size - width :] = -1
             above.append(tighter)
-            lowest = np.full(size, len(shared.bins), dtype=np.int64)
-            np.minimum.at(lowest, places - base, inside)
+            lowest = np.full(size, len(bins), dtype=np.int64)
+            np.minimum.at(lowest, places, inside)
             lowest = np.minimum.accumulate(lowest.reshape(-1, width)[::-1], axis=0)[::-1]
+            total = np.bincount(places, minlength=size).reshape(-1, width)[::-1].cumsum(axis=0)[::-1]
             for rank, (region, i) in enumerate(group):
                 offset = wanted[i].start - low
                 columns, at = np.arange(offset, offset + sizes[i]), slice(begin[i], begin[i + 1])
-                cell[at] = base + rank * width + columns
-                filled = np.where(lowest[rank] < len(shared.bins), np.arange(width), -1)
-                nearest = np.maximum.accumulate(filled)[columns]
+                cell[at], n[at] = base + rank * width + columns, total[rank, columns]
+                nearest = np.maximum.accumulate(np.where(total[rank] > 0, np.arange(width), -1))[columns]
                 owner[at] = np.where(nearest >= 0, lowest[rank, nearest], -1)
                 name[at] = ((mass * _MANY + region) * _MANY) + low + columns
                 if rank:
@@ -189,19 +226,11 @@ class Sampler:
                     there = columns - (wanted[j].start - low)
                     looser[at] = np.where((there >= 0) & (there < sizes[j]), begin[j] + there, -1)
             base += size
-        events, cells = np.concatenate(event_parts), np.concatenate(cell_parts)
-        by_event = np.argsort(events, kind="stable")
-        first = np.concatenate([[0], np.cumsum(np.bincount(events, minlength=len(shared.bins)))]).astype(np.int64)
-        tighter = np.concatenate(above)
-        total = np.bincount(cells, minlength=base).astype(np.int64)
-        for c in range(base - 1, -1, -1):
-            if tighter[c] >= 0:
-                total[c] += total[tighter[c]]
-        order = np.concatenate([np.empty(0, np.int64), *(np.arange(begin[i], begin[i + 1]) for i in _by_region(keys))])
+        by_region = sorted(range(len(keys)), key=lambda i: keys[i][2])
+        order = np.concatenate([np.empty(0, np.int64), *(np.arange(begin[i], begin[i + 1]) for i in by_region)])
         b = np.concatenate([np.empty(0), *(np.asarray(w.expected, dtype=np.float64) for w in wanted)])
-        return cls(
-            first, cells[by_event].astype(np.int32), tighter, cell, total[cell], b, owner, looser, name, order, sizes
-        )
+        events = Events.of(*np.concatenate(pairs, axis=1))
+        return cls(events, np.concatenate(above), cell, n, b, owner, looser, name, order, sizes)
 
     @property
     def shared(self) -> float:
@@ -211,7 +240,8 @@ class Sampler:
     def draw(self, first: int, n: int, seed: int) -> list[NDArray[np.int32]]:
         """Toys first .. first + n - 1 of a seed: for each spectrum the counts (n, B)."""
         counts = np.zeros((n, len(self.above)), dtype=np.int32)
-        _bootstrap(self.first, self.cells, self.above, first, seed, counts)
+        e = self.events
+        _bootstrap(e.first, e.cells, e.event, e.law, e.start, e.low, e.laws, self.above, first, seed, counts)
         thrown = np.empty((len(self.cell), n), dtype=np.int32)
         _throw(
             counts.T.copy(), self.cell, self.n, self.b, self.owner, self.looser, self.name, self.order,
@@ -221,25 +251,33 @@ class Sampler:
         return [np.ascontiguousarray(thrown[end - size : end].T) for size, end in zip(self.sizes, ends, strict=True)]
 
 
-def _by_region(keys: Sequence[tuple[int, int, int]]) -> list[int]:
-    return sorted(range(len(keys)), key=lambda i: keys[i][2])
-
-
 @numba.njit(nogil=True, cache=True)
 def _bootstrap(
-    first: Ints, cells: NDArray[np.int32], above: NDArray[np.int32], toy: int, seed: int, counts: NDArray[np.int32]
+    first: Ints,
+    cells: NDArray[np.int32],
+    event: Ints,
+    law: Ints,
+    start: Ints,
+    low: Ints,
+    laws: Floats,
+    above: NDArray[np.int32],
+    toy: int,
+    seed: int,
+    counts: NDArray[np.int32],
 ) -> None:
     """Step 1: counts (T, C) of each cell, each with the tighter regions in it."""
     for t in range(counts.shape[0]):
         key, row = key_of(seed, _WEIGHT, toy + t), counts[t]
-        for e in range(len(first) - 1):
-            if first[e] == first[e + 1]:
-                continue
-            u, times = uniform(key, e), 0
-            while u > _ONE[times]:
-                times += 1
+        for k in range(len(event)):
+            i = law[k]
+            u, times = uniform(key, event[k]), 0
+            if start[i + 1] - start[i] < 40:  # few events: the answer is near the beginning of the table
+                while u > laws[start[i] + times]:
+                    times += 1
+            else:
+                times = quantile(u, low[i], laws[start[i] : start[i + 1]])
             if times:
-                for c in range(first[e], first[e + 1]):
+                for c in range(first[k], first[k + 1]):
                     row[cells[c]] += times
         for c in range(len(above) - 1, -1, -1):
             if above[c] >= 0:
