@@ -54,9 +54,8 @@ class Matrix:
         bar.set_label("|mean of the cell|", fontsize=12)
         bar.ax.tick_params(labelsize=10)
         label(axis, None, self.sqrt_s, self.status)
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        text = f"{self.sample}\n{self.events:,} events" + ("\n$\\times$ blinded" if self.blinded else "")
-        axis.text(0.98, 0.02, text, transform=axis.transAxes, ha="right", va="bottom", fontsize=12, bbox=box)
+        blinded = r";  $\times$ blinded" if self.blinded else ""
+        axis.set_xlabel(f"{self.sample}: {self.events:,} events{blinded}", fontsize=12)
         return figure
 
 

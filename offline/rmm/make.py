@@ -9,6 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ad40.errors import InputError, OutputError
 from ad40.files import writable_folder
 from offline import classes, table
@@ -180,8 +182,8 @@ def _print(found: table.Table) -> None:
     print(f"  {'mass':<16}{'events':>12}{'median [GeV]':>18}")
     for name in found.spectra:
         mass = found.mass(name)
-        mass = mass[mass == mass]
-        print(f"  {name:<16}{len(mass):>12,}" + (f"{float(sorted(mass)[len(mass) // 2]):>18,.0f}" if len(mass) else ""))
+        mass = mass[np.isfinite(mass)]
+        print(f"  {name:<16}{len(mass):>12,}" + (f"{np.median(mass):>18,.0f}" if len(mass) else ""))
     print(f"table: {found.path}")
 
 
@@ -213,7 +215,7 @@ def _draw(found: table.Table, folder: Path, rows: list[int]) -> list[str]:
     for name in found.streams if len(found.streams) > 1 else ():
         chosen = found.stream(name)
         if chosen.any():
-            drawings[f"rmm_average_{name}"] = pictures.average(found, f"{sample}\nstream {name}", chosen)
+            drawings[f"rmm_average_{name}"] = pictures.average(found, f"{sample}, stream {name}", chosen)
     written = []
     with style():
         for name, drawing in drawings.items():

@@ -1,6 +1,7 @@
 """The event table: what is written is what the modules give, in blocks of any size, whole or not at all."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -121,6 +122,28 @@ def test_copies_of_a_collision_are_dropped(tmp_path: Path) -> None:
     everything = write(tmp_path / "all.h5", source, streams=("any",), copies=True)
     assert everything["events"] == 200 and everything["copies_dropped"] == 0
     assert everything["recipe"] != document["recipe"]
+
+
+def test_masses_of_saturated_objects_are_left_out_and_counted(tmp_path: Path) -> None:
+    events = sample(100, 9)
+    full = np.zeros((100, COUNTS["jet"]), bool)
+    full[::3, 0] = events.jet[::3, 0, 0] > 0
+    events = replace(events, saturated={"jet": full})
+    document = write(tmp_path / "t.h5", Memory(tmp_path / "events", events), streams=("any",), spectra=("jj", "mumu"))
+    cut = apply(events, Cuts())
+    expected = (full[:, 0] & (cut.jet[:, 1, 0] > 0)).sum()
+    assert document["saturated_left_out"] == {"jj": expected, "mumu": 0} and expected > 10
+    with table.open_table(tmp_path / "t.h5") as found:
+        assert np.isfinite(found.mass("jj")).sum() == ((cut.jet[:, 1, 0] > 0) & ~full[:, 0]).sum()
+
+
+def test_negative_weights_are_kept(tmp_path: Path) -> None:
+    events = sample(50, 10)
+    events.columns["weight"][::2] *= -1
+    document = write(tmp_path / "t.h5", Memory(tmp_path / "events", events), streams=("any",))
+    assert document["cutflow"][0][2] == pytest.approx(events.columns["weight"].sum(dtype=float))
+    with table.open_table(tmp_path / "t.h5") as found:
+        assert np.array_equal(found.column("weight"), events.columns["weight"])
 
 
 def test_no_event_selected_is_a_table_without_rows(tmp_path: Path) -> None:
