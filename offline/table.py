@@ -46,8 +46,8 @@ VERSION = 1
 ATTRIBUTE = "table"
 MAX_STREAMS = 32  # bits of a mask
 _BLOCK = 16384  # events in memory at a time
-_ROWS = 16384  # of a compressed piece of a column
-_CELLS = 1 << 18  # of a compressed piece of the matrices: read at once, 1.5 MB
+_ROWS = 8192  # of a compressed piece of a column
+_CELLS = 1 << 17  # of a compressed piece of the matrices: 0.5 MB of values, within the cache of a dataset
 
 
 def write(
@@ -148,6 +148,7 @@ class _Writer:
         self._spectra = [spectrum(name) for name in document["spectra"]]
         self._flow = CutFlow(document["streams"])
         self._cells = 0
+        self._data: dict[str, h5py.Dataset] = {}  # kept open: a piece is compressed when it is full, not at every block
         self._dataset("rmm/indptr", np.int64, _ROWS)
         self._dataset("rmm/indices", np.uint16, _CELLS)
         self._dataset("rmm/values", np.float32, _CELLS)
@@ -162,10 +163,11 @@ class _Writer:
         options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         # one piece holds rows of one spectrum, because spectra are read one by one
         chunks = (rows, *(1 for _ in width))
-        self._file.create_dataset(name, (0, *width), dtype, maxshape=(None, *width), chunks=chunks, **options)
+        shape = {"shape": (0, *width), "maxshape": (None, *width), "chunks": chunks}
+        self._data[name] = self._file.create_dataset(name, dtype=dtype, **shape, **options)
 
     def _append(self, name: str, array: NDArray[Any]) -> None:
-        data = self._file[name]
+        data = self._data[name]
         old = len(data)
         data.resize(old + len(array), axis=0)
         data[old:] = array
@@ -204,12 +206,12 @@ class _Writer:
             for name in self._columns:
                 self._dataset(f"columns/{name}", columns[name].dtype, _ROWS)
         for name in [name for name in self._columns if name not in columns]:
-            del self._file[f"columns/{name}"]
+            del self._data[f"columns/{name}"], self._file[f"columns/{name}"]
             self._columns.remove(name)
             self._left_out.add(name)
         self._left_out |= set(columns) - set(self._columns)
         for name in self._columns:
-            kind = self._file[f"columns/{name}"].dtype
+            kind = self._data[f"columns/{name}"].dtype
             if not np.can_cast(columns[name].dtype, kind, "same_kind"):
                 raise InputError(file, f"type of column {name}", columns[name].dtype, f"{kind}, as in the other files")
             self._append(f"columns/{name}", columns[name])
@@ -217,7 +219,7 @@ class _Writer:
     def finish(self) -> dict[str, Any]:
         """Write and return the JSON document."""
         flow = [list(row) for row in self._flow.rows]
-        n = len(self._file["streams"])
+        n = len(self._data["streams"])
         read = sum(source["events"] for source in self._document["sources"])
         self._document |= {
             "events": n,
