@@ -120,9 +120,8 @@ def pileup_density(flow: Flow, n: int) -> np.ndarray:
     tile = (flow.event * 2 * half + ieta) * in_phi + iphi
     total = np.bincount(tile[inside], flow.pt[inside], n * 2 * half * in_phi).reshape(n, 2 * half, in_phi)
     centre = np.abs((np.arange(2 * half) - half + 0.5) * size)
-    ranges = [
-        np.median(total[:, (centre > low) & (centre < high)].reshape(n, -1), axis=1) for low, high in cut["abs_eta"]
-    ]
+    inner = [(centre > low) & (centre < high) for low, high in cut["abs_eta"]]
+    ranges = [np.median(total[:, rows].reshape(n, rows.sum() * in_phi), axis=1) for rows in inner]
     return np.stack(ranges, axis=1) / (size * 2 * np.pi / in_phi)
 
 

@@ -50,7 +50,8 @@ def preselect(p: Particles, n: int) -> np.ndarray:
 
     Jets are made of all visible particles, leptons and photons need no isolation.
     """
-    limit = processes()["stream_filter"]["loose_abs_eta"]
+    filter_ = processes()["stream_filter"]
+    limit = filter_["loose_abs_eta"]
     pdg = np.abs(p.pdg)
     pt_all = np.hypot(p.px, p.py)
     invisible = np.isin(pdg, _INVISIBLE) | (pdg > _NEW)
@@ -60,9 +61,14 @@ def preselect(p: Particles, n: int) -> np.ndarray:
     for name, code in (("electron", 11), ("muon", 13), ("photon", 22)):
         index = np.flatnonzero((pdg == code) & near & (pt_all > 10.0))
         pt[name] = _hardest(p.event[index], pt_all[index], n)
-    index = np.flatnonzero(~invisible)
+    # jets only where the particles together could make them: clustering is the slow part
+    jet_streams = [stream for stream in filter_["streams"].values() if "jet" in stream.get("types", ())]
+    least = min(stream["loose"] * sum(stream["pt"]) for stream in jet_streams)
+    wide = ~invisible & (np.abs(p.pz) < np.sinh(limit + 1.0) * pt_all)
+    enough = np.bincount(p.event[wide], pt_all[wide], n) > least
+    index = np.flatnonzero(wide & enough[p.event])
     event, px, py, pz, _ = cluster(
-        p.event[index], p.px[index], p.py[index], p.pz[index], p.e[index], n, processes()["stream_filter"]["pt_min"]
+        p.event[index], p.px[index], p.py[index], p.pz[index], p.e[index], n, filter_["pt_min"]
     )
     jet_pt = np.hypot(px, py)
     inside = np.abs(np.arcsinh(pz / jet_pt)) < limit
