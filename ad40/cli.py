@@ -40,7 +40,7 @@ VERBS = {
     "rmm": ("offline.rmm.make", "offline", "rapidity-mass matrices of events: an event table, and pictures of it"),
     "autoencoder": ("offline.autoencoder.train", "offline", "train the autoencoder of the RMM search on an event table"),
     "score": ("offline.autoencoder.score", "offline", "anomaly score of events; acceptance of an anomaly region"),
-    "search": ("offline.search.run", "offline", "mass spectra, background fits and bump hunt on a TriggerRecord"),
+    "search": ("offline.search.run", "offline", "resonances in a TriggerRecord, or a whole analysis: events to limits"),
     "calibrate": ("offline.statistics.calibrate", "offline", "coverage of the p-values of the bump hunt, and its power"),
     "report": ("offline.report.write", "offline", "one HTML page of everything in a run folder"),
     "bench": ("firmware.bench", "firmware", "measure speeds, memory and agreement on this machine"),

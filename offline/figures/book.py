@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, Protocol
 from matplotlib.figure import Figure
 
 from ad40 import __version__
+from ad40.files import file_hash
 from ad40.progress import Progress
 from offline.figures import hepdata
 from offline.figures.style import save, stamp_of, style
@@ -47,7 +50,7 @@ class Book:
         table = hepdata.Table(table.independent, table.dependent, {**self.qualifiers, **table.qualifiers})
         text = hepdata.write(self.folder / "data" / f"{name}.yaml", table)
         picture = self.folder / "plots" / f"{name}.png"
-        stamp = sha256(f"{__version__} {drawing!r} {text}".encode()).hexdigest()
+        stamp = sha256(f"{__version__} {_code(type(drawing))} {drawing!r} {text}".encode()).hexdigest()
         if stamp_of(picture) != stamp:
             self.pending.append((drawing, picture, stamp))
         entry = {"name": name, "file": f"plots/{name}.png", "data": f"data/{name}.yaml", "title": title,
@@ -72,6 +75,12 @@ class Book:
             if old.stem not in names | {"submission"}:
                 old.unlink()
         hepdata.write_submission(self.folder / "data" / "submission.yaml", comment, self.entries)
+
+
+@lru_cache
+def _code(kind: type) -> str:
+    """Hash of what draws a kind of figure: pictures are drawn again when it changes."""
+    return file_hash(inspect.getfile(kind)) + file_hash(inspect.getfile(save))
 
 
 def _draw(one: tuple[Any, Path, str]) -> None:

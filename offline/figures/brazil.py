@@ -56,7 +56,7 @@ class Brazil:
 
     def draw(self) -> Figure:
         """Bands and lines on logarithmic axes."""
-        figure, (axis,) = panels(size=(7.6, 5.6))
+        figure, (axis,) = panels(size=(7.6, 5.6), fixed=True)
         low, high, top, bottom = np.inf, 0.0, 0.0, np.inf
         for k, (width, (masses, observed, expected)) in enumerate(self.limits.items()):
             m, five = np.array(masses), np.array(expected)

@@ -47,7 +47,7 @@ class Scan:
 
     def draw(self) -> Figure:
         """p-values on logarithmic axes with lines at whole standard deviations."""
-        figure, (axis,) = panels(size=(7.6, 5.6))
+        figure, (axis,) = panels(size=(7.6, 5.6), fixed=True)
         x = np.array(self.cross_sections_pb)
         lowest = 1.0
         for values, colour, marker, text in (
@@ -75,4 +75,52 @@ class Scan:
         label(axis, self.luminosity_fb, self.sqrt_s, self.status)
         axis.legend(loc="upper left", ncols=1, fontsize=11)
         note(axis, [f"score: {self.score}"], x=0.96, y=0.95)
+        return figure
+
+
+@dataclass(frozen=True)
+class Map:
+    """Local significance of every spectrum at every threshold.
+
+    names: of the spectra; cross_sections_pb: kept by each threshold; local_z: [spectrum][threshold], None where a
+    spectrum was not searched.
+    """
+
+    names: list[str]
+    cross_sections_pb: list[float]
+    local_z: list[list[float | None]]
+    luminosity_fb: float | None
+    sqrt_s: float
+    status: str = ""
+
+    def table(self) -> Table:
+        """One row for each spectrum and threshold."""
+        rows = [
+            (n, x, z)
+            for n, values in zip(self.names, self.local_z, strict=True)
+            for x, z in zip(self.cross_sections_pb, values, strict=True)
+        ]
+        return Table(
+            [Variable("spectrum", [r[0] for r in rows]), Variable("cross-section kept", [r[1] for r in rows], "pb")],
+            [Variable("local significance", [r[2] for r in rows])],
+        )
+
+    def draw(self) -> Figure:
+        """Thresholds to the right, spectra below each other."""
+        figure, (axis,) = panels(size=(8.4, 1.8 + 0.19 * len(self.names)))
+        z = np.array([[np.nan if v is None else v for v in row] for row in self.local_z], float)
+        top = max(3.0, float(np.nanmax(z, initial=0.0)))
+        image = axis.imshow(z, aspect="auto", cmap="YlOrRd", vmin=0, vmax=top, interpolation="none")
+        axis.set_facecolor("#ececec")
+        axis.set_yticks(range(len(self.names)), self.names, fontsize=9)
+        step = max(1, len(self.cross_sections_pb) // 10)
+        shown = range(0, len(self.cross_sections_pb), step)
+        axis.set_xticks(shown, [f"{self.cross_sections_pb[k]:.2g}" for k in shown], fontsize=11)
+        axis.minorticks_off()
+        axis.tick_params(which="both", length=0)
+        axis.set_xlabel("cross-section kept [pb]")
+        bar = figure.colorbar(image, ax=axis, pad=0.02, fraction=0.04)
+        bar.set_label(r"local [$\sigma$]", fontsize=12)
+        bar.ax.tick_params(labelsize=10)
+        label(axis, self.luminosity_fb, self.sqrt_s, self.status)
         return figure

@@ -45,7 +45,7 @@ class Significance:
 
     def draw(self) -> Figure:
         """Local significance above, after trials below; bars are the windows."""
-        figure, axes = panels((1, 1))
+        figure, axes = panels((1, 1), fixed=True)
         low, high = np.array(self.windows).T
         centre = np.sqrt(low * high)
         kinds = list(dict.fromkeys(self.groups))
@@ -59,7 +59,7 @@ class Significance:
                 bars = np.stack([centre - low, high - centre])[:, here]
                 axis.errorbar(centre[here], z[here], xerr=bars, fmt=MARKERS[k % len(MARKERS)], ms=4.5, lw=0.9,
                               color=COLOURS[k % len(COLOURS)], label=kind, alpha=0.85)  # fmt: skip
-            top = max(4.2, float(np.max(z)) * 1.25)
+            top = max(4.5, float(np.max(z)) * 1.4)
             axis.set_ylim(min(-0.5, float(np.min(z)) * 1.1), top)
             for sigma in (3, 5):
                 if sigma < top:

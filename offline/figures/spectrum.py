@@ -63,7 +63,7 @@ class Spectrum:
 
     def draw(self) -> Figure:
         """Events for each GeV above, pulls below."""
-        figure, (top, bottom) = panels((3, 1))
+        figure, (top, bottom) = panels((3, 1), fixed=True)
         edges, n = np.asarray(self.edges), np.asarray(self.counts)
         stop = self.first + len(self.expected)
         fitted = np.zeros(len(n), bool)
@@ -134,7 +134,7 @@ class Shaping:
 
     def draw(self) -> Figure:
         """Both spectra above; below, the part that the cut keeps in each bin."""
-        figure, (top, bottom) = panels((2.4, 1))
+        figure, (top, bottom) = panels((2.4, 1), fixed=True)
         edges = np.asarray(self.edges)
         both = [np.asarray(self.without[0]), np.asarray(self.cut[0])]
         lowest = []
@@ -178,6 +178,6 @@ def _points(axis: Axes, edges: Floats, n: Floats, colour: str, name: str) -> Non
 
 def _reach(axis: Axes, edges: Floats, n: Floats, line: Floats) -> None:
     density = n / np.diff(edges)
-    low = min(float(np.min(line)), float(np.min(density[n > 0], initial=np.inf)))
+    low = float(np.min(density[n > 0], initial=np.inf))  # the line may end far below what one event shows
     high = max(float(np.max(density)), float(np.max(line)))
     axis.set_ylim(0.02 * low, 12 * high)  # room for the text below and the legend above

@@ -23,6 +23,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Text as it stands in a file."""
+
+    text: str
+    kind: str = "code"
+
+
+@dataclass(frozen=True)
 class Table:
     """A table; the first cell of each row is its header."""
 
@@ -61,7 +69,7 @@ class Fold:
     kind: str = "fold"
 
 
-Block = Text | Table | Picture | Gallery | Fold
+Block = Text | Code | Table | Picture | Gallery | Fold
 
 
 @dataclass

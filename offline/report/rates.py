@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ad40.files import atomic_path
 from ad40.metrics import wilson
-from offline.plots import GREY, INK
+from offline.figures.style import GREY, INK
+from offline.report.numbers import interval, number
 from offline.report.page import Section, Table, Text
-from offline.report.sections import Run, add_pictures, interval, number
+from offline.report.sections import Run, add_pictures
 
 POINTS = 60  # at most along lumi sections: neighbours are joined
 Entry = dict[str, str]

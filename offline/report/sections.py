@@ -20,8 +20,9 @@ from ad40.files import read_json, read_yaml
 from ad40.fixed import Fixed
 from ad40.network import read_network
 from offline.report import distributions
+from offline.report.numbers import interval, number, span
 from offline.report.page import Picture, Section, Table, Text, picture
-from offline.search.run import verdict
+from offline.search.summary import verdict
 
 
 @dataclass(frozen=True)
@@ -57,31 +58,12 @@ def make(title: str, file: str, verb: str, fill: Fill, run: Run) -> Section:
     return section
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, thousands separated, small ones as 1.2e-05."""
-    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e7):
-        return f"{value:.{digits - 1}e}"
-    if float(value).is_integer() or abs(value) >= 10**digits:
-        return f"{value:,.0f}"
-    return f"{value:,.{max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))}f}"
-
-
-def interval(values: Sequence[float], scale: float = 1.0, digits: int = 3) -> str:
-    """[low, value, high] as "value (low to high)"."""
-    low, value, high = (number(scale * v, digits) for v in values)
-    return f"{value} ({low} to {high})".replace(" ", "\u00a0")  # not broken over lines
-
-
-def span(values: Sequence[float]) -> str:
-    """[low, high] in whole units, not broken over lines."""
-    return f"{values[0]:.0f} to {values[1]:.0f}".replace(" ", "\u00a0")
-
-
 def add_pictures(section: Section, run: Run, entries: Sequence[dict[str, str]], folder: Path) -> None:
     """Embed the plots that a summary names; a plot that is not there is noted."""
     for entry in entries:
         # the name as written (relative to where the stage ran), else beside the summary
-        path = next((p for p in (folder / Path(entry["file"]).name, Path(entry["file"])) if p.is_file()), None)
+        name = Path(entry["file"])
+        path = next((p for p in (folder / name, folder / name.name, name) if p.is_file()), None)
         if path is None:
             section.missing.append(f"The picture {entry['file']} is not there.")
         else:

@@ -20,9 +20,10 @@ from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
 from offline.report import rates, sections
+from offline.report.numbers import interval, number
 from offline.report.page import Section, Table, render
-from offline.report.sections import Run, interval, number
-from offline.search.run import verdict
+from offline.report.sections import Run
+from offline.search.summary import verdict
 
 HELP = "write one self-contained HTML report of a run folder"
 EPILOG = "example: ad40 report build/run"

@@ -14,6 +14,7 @@ from typing import Any
 
 from ad40.files import sha256_of
 from offline.autoencoder.initialisations import Settings
+from offline.objects.nanoaod import Options
 from offline.objects.selection import Cuts
 from offline.regions import ALL, name_of
 
@@ -24,8 +25,8 @@ SHIPPED = Path(__file__).parents[1] / "analyses"
 class Signal:
     """A simulated signal: what the anomaly regions keep of it, and how much they improve it.
 
-    cross_section_pb: None = the one its files say. spectrum: where its resonance is, and mass [GeV] of it: the
-    improvement is that of this window. Without them the signal is compared over all events of a stream.
+    cross_section_pb: None = the one its files say. spectrum: where its resonance is; the improvement is that in the
+    window of its mass there. Without it all events are compared. stream: only the events of this one.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Signal:
     files: tuple[Path, ...]
     cross_section_pb: float | None
     spectrum: str | None
-    mass: float | None
+    stream: str | None
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,12 @@ class HuntPlan:
 
 @dataclass(frozen=True)
 class LimitsPlan:
-    """Gaussian signals: relative widths [%], mass points for each spectrum, and the spectra they are set in."""
+    """Gaussian signals: relative widths [%], mass points for each spectrum, how limits are computed
+    (`offline.statistics.limits.METHODS`), and the spectra they are set in."""
 
     widths_percent: tuple[float, ...]
     masses: int
+    method: str
     streams: tuple[str, ...]
     spectra: tuple[str, ...]
     regions: tuple[str, ...]
@@ -116,10 +119,12 @@ class Analysis:
     file: Path
     name: str
     title: str
+    status: str  # stands on every figure, such as "Simulation"
     luminosity_fb: float | None  # None: what the sample is worth
     seed: int
     data: tuple[Path, ...]
     events: Path | None
+    nanoaod: Options | None
     signals: tuple[Signal, ...]
     cuts: Cuts
     counts: tuple[tuple[str, int], ...]
@@ -133,8 +138,14 @@ class Analysis:
     scan: ScanPlan | None
 
     def part(self, *names: str) -> dict[str, Any]:
-        """Some parts as JSON types: what a stage depends on. Paths are left out: contents are hashed, not names."""
-        return {name: plain(getattr(self, name)) for name in names}
+        """Some parts ("hunt", "spectra.names") as JSON types: what a stage depends on. Of a path only the name."""
+        found = {}
+        for name in names:
+            value: Any = self
+            for step in name.split("."):
+                value = getattr(value, step) if value is not None else None
+            found[name] = plain(value)
+        return found
 
     @property
     def hash(self) -> str:
@@ -148,6 +159,8 @@ def plain(value: Any) -> Any:
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {name: plain(v) for name, v in value.items()}
     return value.name if isinstance(value, Path) else value
 
 

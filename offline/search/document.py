@@ -17,6 +17,7 @@ from ad40.files import read_yaml
 from ad40.schema import Node
 from offline.autoencoder.initialisations import Settings
 from offline.objects.collection import COUNTS
+from offline.objects.nanoaod import Options
 from offline.objects.selection import STREAMS, Cuts
 from offline.objects.spectra import RESOLUTIONS, spectrum
 from offline.search.analysis import (
@@ -33,12 +34,14 @@ from offline.search.analysis import (
     region_names,
 )
 from offline.statistics.functions import FUNCTIONS
+from offline.statistics.limits import METHODS
 
 VERSION = 1
 SAMPLE = "sample"
 MAX_GEV = 1e5
 REQUIRED = {"version", "name", "title", "streams", "spectra", "fits", "hunt"}
-OPTIONAL = {"luminosity_fb", "seed", "data", "events", "signals", "objects", "score", "regions", "limits", "scan"}
+OPTIONAL = {"luminosity_fb", "seed", "data", "events", "signals", "objects", "score", "regions", "limits", "scan",
+            "nanoaod", "status"}  # fmt: skip
 
 
 def read(
@@ -68,11 +71,13 @@ def read(
         file=path,
         name=node["name"].text(),
         title=node["title"].text(),
+        status=node["status"].text() if _has(node, "status") else "",
         luminosity_fb=_luminosity(node["luminosity_fb"]) if _has(node, "luminosity_fb") else None,
         seed=node["seed"].integer(0, 2**31) if "seed" in node else 40,
         data=tuple(_file(one) for one in node["data"]) if _has(node, "data") else (),
         events=_file(node["events"]) if _has(node, "events") else None,
-        signals=tuple(_signal(name, one) for name, one in node["signals"].items()) if _has(node, "signals") else (),
+        nanoaod=_nanoaod(node["nanoaod"]) if _has(node, "nanoaod") else None,
+        signals=_signals(node["signals"], streams, plan) if _has(node, "signals") else (),
         cuts=_cuts(node["objects"] if "objects" in node else Node({}, path, "objects")),
         counts=tuple((COUNTS | _counts(node)).items()),
         streams=streams,
@@ -148,18 +153,29 @@ def _luminosity(node: Node) -> float | None:
     return node.number(1e-9, 1e5)
 
 
-def _signal(name: str, node: Node) -> Signal:
-    node.keys(set(), {"label", "files", "cross_section_pb", "spectrum", "mass"})
-    if _has(node, "spectrum") != _has(node, "mass"):
-        raise node.fault("both spectrum and mass, or none")
+def _signals(node: Node, streams: tuple[str, ...], plan: SpectraPlan) -> tuple[Signal, ...]:
+    return tuple(_signal(name, one, streams, plan) for name, one in node.items())
+
+
+def _signal(name: str, node: Node, streams: tuple[str, ...], plan: SpectraPlan) -> Signal:
+    node.keys(set(), {"label", "files", "cross_section_pb", "spectrum", "stream"})
+    if not name.replace("_", "").replace("-", "").isalnum() or name == "data":
+        raise node.fault("a name of letters, digits, - and _, other than data")
     return Signal(
         name,
         node["label"].text() if "label" in node else name,
         tuple(_file(one) for one in node["files"]) if _has(node, "files") else (),
         node["cross_section_pb"].number(1e-12, 1e12) if _has(node, "cross_section_pb") else None,
-        _mass_name(node["spectrum"]) if _has(node, "spectrum") else None,
-        node["mass"].number(1, MAX_GEV) if _has(node, "mass") else None,
+        node["spectrum"].choice(plan.names) if _has(node, "spectrum") else None,
+        node["stream"].choice(streams) if _has(node, "stream") else None,
     )
+
+
+def _nanoaod(node: Node) -> Options:
+    node.keys({"btag", "btag_threshold"}, {"met", "require", "weight", "pileup"})
+    given: dict[str, Any] = {name: node[name].text() for name in ("met", "weight", "pileup") if _has(node, name)}
+    require = {name: one.number(-1e9, 1e9) for name, one in node["require"].items()} if "require" in node else {}
+    return Options(node["btag"].text(), node["btag_threshold"].number(-1e9, 1e9), require=require, **given)
 
 
 def _cuts(node: Node) -> Cuts:
@@ -251,11 +267,12 @@ def _hunt(node: Node) -> HuntPlan:
 
 
 def _limits(node: Node, streams: tuple[str, ...], plan: SpectraPlan, regions: Regions | None) -> LimitsPlan:
-    node.keys({"widths_percent", "masses"}, {"streams", "spectra", "regions"})
+    node.keys({"widths_percent", "masses"}, {"method", "streams", "spectra", "regions"})
     names = region_names(regions)
     return LimitsPlan(
         tuple(one.number(0, 50) for one in node["widths_percent"]),
         node["masses"].integer(1, 1000),
+        node["method"].choice(METHODS) if "method" in node else "asymptotic",
         _names(node["streams"], streams) if "streams" in node else streams[:1],
         _names(node["spectra"], plan.names) if "spectra" in node else plan.names,
         _names(node["regions"], names) if "regions" in node else names,

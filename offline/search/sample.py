@@ -5,7 +5,7 @@ Everything that can be wrong with the files is found by `check`, before the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from ad40.errors import Ad40Error, HashMismatch, InputError
 from offline import table
 from offline.objects.collection import Objects
-from offline.objects.read import open_objects
+from offline.objects.read import kind_of, open_objects
 from offline.objects.selection import Cuts
 from offline.objects.source import Source
 from offline.rmm.layout import Layout
+from offline.rmm.pictures import mean
 from offline.search.analysis import Analysis
 from offline.search.chain import Context
 
@@ -95,7 +96,8 @@ def samples(analysis: Analysis) -> dict[str, tuple[Path, ...]]:
 
 def _open(file: Path, analysis: Analysis, stack: ExitStack) -> Source:
     events = analysis.events if analysis.events and file in analysis.data else None
-    return stack.enter_context(open_objects(file, counts=dict(analysis.counts), events=events))
+    nanoaod = analysis.nanoaod if analysis.nanoaod and kind_of(file) == "nanoaod" else None
+    return stack.enter_context(open_objects(file, counts=dict(analysis.counts), events=events, nanoaod=nanoaod))
 
 
 def _same(sources: list[Source]) -> None:
@@ -139,8 +141,8 @@ def stage(context: Context) -> tuple[dict[str, Any], list[Path]]:
                 cross_section_pb=signal.cross_section_pb if signal else None,
             )  # fmt: skip
         result[name] = describe(path, document)
+        result[name]["luminosity_fb"] = luminosity_fb(analysis, document["sources"], document) if name == DATA else None
         files.append(path)
-    result[DATA]["luminosity_fb"] = luminosity_fb(analysis, result[DATA])
     return result, files
 
 
@@ -149,9 +151,10 @@ def describe(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     kept = ("file", "sha256", "kind", "events", "source", "hashes", "models", "injected", "events_seen")
     sources = [{k: source[k] for k in kept if k in source} for source in document["sources"]]
     with table.open_table(path) as found:
-        average = mean_matrix(found)
         weight = found.column("weight")
+        cells, _ = mean(found, weight > 0)
         names, blinded = list(found.layout.names), [list(found.layout.cell(c)) for c in found.layout.blinded]
+        average = [[float(f"{value:.6g}") for value in row] for row in cells]
         negative, differing = int((weight < 0).sum()), bool(len(weight) and np.ptp(weight) > 0)
     about = {k: document[k] for k in ("events", "sqrt_s", "cross_section_pb", "cutflow", "copies_dropped",
                                       "saturated_left_out", "streams", "spectra")}  # fmt: skip
@@ -159,20 +162,13 @@ def describe(path: Path, document: dict[str, Any]) -> dict[str, Any]:
                     "negative_weights": negative, "weights_differ": differing}  # fmt: skip
 
 
-def mean_matrix(found: table.Table) -> list[list[float]]:
-    """Mean of each cell of the matrices of a table; zeros for one without events."""
-    total = np.zeros(found.layout.width**2)
-    for start, stop in found.blocks(65536):
-        rows = found.sparse(start, stop)
-        total += np.bincount(rows.indices, rows.values, minlength=len(total))
-    mean = (total / max(found.n, 1)).reshape(found.layout.width, -1)
-    return [[float(f"{value:.6g}") for value in row] for row in mean]
-
-
-def luminosity_fb(analysis: Analysis, document: dict[str, Any]) -> float | None:
-    """Luminosity [1/fb] of the data: as the analysis says, or of a simulated sample the weights of its events over
-    its cross-section. None when neither is known."""
+def luminosity_fb(analysis: Analysis, sources: Sequence[dict[str, Any]], document: dict[str, Any]) -> float | None:
+    """Luminosity [1/fb] of the data: as the analysis says; else of a simulated sample, as its files say, or the sum of
+    weights over the cross-section. None when nothing is known."""
     if analysis.luminosity_fb is not None:
         return analysis.luminosity_fb
+    said = [source.get("sample", {}).get("luminosity_pb") for source in sources if not source.get("injected")]
+    if all(said):
+        return float(sum(said)) / PB_IN_FB
     weight, cross_section = document["cutflow"][0][2], document["cross_section_pb"]
     return float(weight / cross_section / PB_IN_FB) if cross_section and weight > 0 else None

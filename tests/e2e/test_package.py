@@ -152,7 +152,7 @@ def test_an_editable_install_has_the_rooms(unpacked: Path, tmp_path: Path) -> No
     environment = Environment(tmp_path / "venv")
     wheel = build("build_editable", unpacked, tmp_path / "wheels")
     assert environment.run("python", "-m", "pip", "install", wheel, cwd=tmp_path).returncode == 0
-    script = "import ad40.released, models.card, training.freeze, offline.masses; print(ad40.released.FOLDER)"
+    script = "import ad40.released, models.card, training.freeze, offline.objects.spectra; print(ad40.released.FOLDER)"
     done = environment.run("python", "-c", script, cwd=tmp_path)
     assert done.stdout.strip() == str((unpacked / "models").resolve()), done.stderr
     assert environment.run("ad40", "verify", "--golden", cwd=tmp_path).returncode == 0

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from offline.report import sections
+from offline.report.numbers import interval, number
 from offline.report.page import Section, Table, Text, breakable, render
-from offline.report.sections import Run, interval, number
+from offline.report.sections import Run
 from offline.report.write import build, main_figures
 
 YOSYS = {"lut": 21345, "ff": 1200, "dsp": 0, "bram": None, "tool": "yosys 0.60"}
