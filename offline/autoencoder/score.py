@@ -223,14 +223,14 @@ def report(summary: dict[str, Any]) -> str:
         f"{'cut flow':<24}{'events':>12}{'weights':>14}",
         *(f"{name:<24}{events:>12,}{weight:>14.6g}" for name, events, weight in summary["cutflow"]),
         "",
-        f"{'region':<12}{'ln loss >=':>10}  {'stream':<10}{'kept':>10}{'of the stream':>28}{'of all read':>28}",
+        f"{'region':<12}{'ln loss >=':>10}  {'stream':<10}{'kept':>10}{'of the stream':>32}{'of all read':>32}",
     ]
     for region in summary["regions"]:
         threshold = "-" if region["threshold"] is None else f"{region['threshold']:.3f}"
         for stream, kept in region["streams"].items():
             of_stream, of_read = (_interval(kept[key]["acceptance"]) for key in ("of_stream", "of_read"))
             lines.append(f"{region['name']:<12}{threshold:>10}  {stream:<10}{kept['of_stream']['kept']:>10,}"
-                         f"{of_stream:>28}{of_read:>28}")  # fmt: skip
+                         f"{of_stream:>32}{of_read:>32}")  # fmt: skip
     lines += [f"no region {name}: {reason}" for name, reason in summary["refused"].items()]
     for row in summary.get("stability", []):
         text = row["reason"] or f"chi2 {row['chi2']:.1f} for {row['degrees']} degrees of freedom, p {row['p']:.2g}"
