@@ -39,6 +39,9 @@ BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 PRECISION = 1e-8
 """Relative precision of a limit."""
 
+LARGE = 0.05
+"""Signals of more than this part of the entries of a spectrum are fitted from two starts."""
+
 MAX_EVALUATIONS = 200
 
 
@@ -68,7 +71,7 @@ def log_cls(q: float, q_asimov: float) -> float:
 
 
 class Profile:
-    """q~(s) of one data set: fits start where the last one ended."""
+    """q~(s) of one data set: fits start where the last one ended, and from the fit without signal."""
 
     def __init__(
         self, likelihood: Likelihood, n: Floats, centre: Floats, start: Floats, what: str = "the data"
@@ -79,7 +82,7 @@ class Profile:
         self.null = null.phi[0]
         self._check(null.converged[0], "without signal")
         self.f_null = self.f_best = float(null.f[0])
-        self.fitted = 0.0
+        self.fitted, self._entries = 0.0, float(np.sum(n))
         self._last = self.null
         if null.slope[0] < 0:
             best = likelihood.minimise(n, centre, self.null, None)
@@ -96,12 +99,13 @@ class Profile:
         """q~(s) and its derivative."""
         if s < self.fitted:
             return 0.0, 0.0
-        fit = self.likelihood.minimise(self.n, self.centre, self._last, s)
-        if not fit.converged[0]:
-            fit = self.likelihood.minimise(self.n, self.centre, self.null, s)
-        self._check(fit.converged[0], f"with a signal of {s:.4g} events")
-        self._last = fit.phi[0]
-        return max(2.0 * (float(fit.f[0]) - self.f_best), 0.0), 2.0 * float(fit.slope[0])
+        # F may have two minima where the signal can take the place of the background: the lower one counts
+        starts = [self._last, self.null] if s > LARGE * self._entries else [self._last]
+        fit = self.likelihood.minimise(np.stack([self.n] * len(starts)), self.centre, np.stack(starts), s)
+        self._check(fit.converged.any(), f"with a signal of {s:.4g} events")
+        lower = int(np.argmin(np.where(fit.converged, fit.f, np.inf)))
+        self._last = fit.phi[lower]
+        return max(2.0 * (float(fit.f[lower]) - self.f_best), 0.0), 2.0 * float(fit.slope[lower])
 
     def _check(self, converged: bool, which: str) -> None:
         if not converged:

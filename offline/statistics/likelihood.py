@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -31,13 +32,18 @@ HALVINGS = 50
 TOLERANCE = 1e-11
 """The fit ends when a Newton step promises less than this in F."""
 
-LOG_LIMIT = 600.0
+ROUNDING = 1e-7
+"""A promised gain of less than this that does not come is rounding, in spectra of very many entries."""
+
+LOG_LIMIT = 230.0
+"""The background of a bin stays between exp(-LOG_LIMIT) and exp(LOG_LIMIT): a function that falls steeply after the
+last entry would underflow to 0."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _value(
     n: Floats,
-    nominal: Floats,
+    log_nominal: Floats,
     directions: Floats,
     signal: Floats,
     prior: Floats,
@@ -56,12 +62,12 @@ def _value(
     for j in range(m):
         result += 0.5 * prior[j] * (phi[j] - centre[j]) ** 2
     for b in range(bins):
-        log = 0.0
+        log = log_nominal[b]
         for j in range(m):
             log += directions[b, j] * phi[j]
         if not log < LOG_LIMIT:
             return np.inf
-        background[b] = nominal[b] * math.exp(log)
+        background[b] = math.exp(max(log, -LOG_LIMIT))
         mu = background[b] + total * signal[b]
         expected[b] = mu
         if not mu > 0.0:
@@ -184,7 +190,7 @@ def _solve(hessian: Floats, gradient: Floats, free: Flags, ridge: float, step: F
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def minimise(
     n: Floats,
-    nominal: Floats,
+    log_nominal: Floats,
     directions: Floats,
     signal: Floats,
     prior: Floats,
@@ -200,7 +206,8 @@ def minimise(
 ) -> None:
     """Minimise F for histograms n (T, B), from phi (T, m + 3), which becomes the minimum.
 
-    nominal (B,), directions (B, m), signal (B,), prior (m,), d, k: as above. centre: (T, m + 3), or (1, m + 3) for all.
+    log_nominal: (B,) ln B; directions (B, m), signal (B,), prior (m,), d, k: as above. centre: (T, m + 3), or
+    (1, m + 3) for all.
     fit_signal: s moves too, and stays >= least; else it keeps its value. Fills f (T,), slope (T,) = dF/ds there, and
     converged (T,).
     """
@@ -224,14 +231,13 @@ def minimise(
                 for i in range(size):
                     trial[i] = phi[t, i] - length * step[i]
                 if trial[m] >= least:
-                    new = _value(n[t], nominal, directions, signal, prior, d, k, c, trial, background, expected)
+                    new = _value(n[t], log_nominal, directions, signal, prior, d, k, c, trial, background, expected)
                     if new < np.inf and new <= now - 1e-4 * length * gain + 1e-13 * (1.0 + abs(new)):
                         accepted = True
                         break
                 length *= 0.5
             if not accepted:
-                # nothing better along the step: rounding, if the promised gain was of that size
-                done = 0.0 < gain < 1e-7
+                done = 0.0 < gain < ROUNDING
                 break
             now = new
             phi[t] = trial
@@ -260,7 +266,8 @@ def minimise(
                 gain += gradient[i] * step[i]
             if not (solved and gain >= 0.0):
                 break
-            if gain < TOLERANCE:
+            # a step that had to be cut although it promised next to nothing: rounding
+            if gain < TOLERANCE or (gain < ROUNDING and length < 1.0):
                 done = True
                 break
         f[t], converged[t] = now, done
@@ -297,6 +304,10 @@ class Likelihood:
         """Parameters in phi: m + 3."""
         return self.directions.shape[1] + 3
 
+    @cached_property
+    def _log_nominal(self) -> Floats:
+        return np.log(np.maximum(self.nominal, 1e-300))
+
     @property
     def constrained(self) -> Flags:
         """(m + 3,) true for parameters with a constraint."""
@@ -312,7 +323,7 @@ class Likelihood:
         if s is not None:
             phi[:, -3] = s
         f, slope, converged = np.empty(len(n)), np.empty(len(n)), np.empty(len(n), dtype=np.bool_)
-        arrays = (self.nominal, self.directions, self.signal, self.prior, self.d, self.k)
+        arrays = (self._log_nominal, self.directions, self.signal, self.prior, self.d, self.k)
         minimise(n, *arrays, np.atleast_2d(centre), phi, s is None, least, f, slope, converged)
         return Minimum(f, slope, phi, converged)
 
