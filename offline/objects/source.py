@@ -100,8 +100,11 @@ def unreadable(path: Path, where: str, errors: tuple[type[BaseException], ...], 
 
 
 def generated_cross_section(attributes: Mapping[str, Any]) -> float | None:
-    """Cross-section [pb] after the filter of a sample of `ad40 generate`; None of a mix, or of files from elsewhere."""
+    """Cross-section [pb] after the filter of a sample of `ad40 generate`; None of a mix in other than its natural
+    proportions, or of files from elsewhere."""
     processes = list(attributes.get("processes", {}).values())
+    if "luminosity_pb" in attributes:  # a mix at one luminosity: `ad40 generate search`
+        return float(sum(process["events"] for process in processes) / attributes["luminosity_pb"])
     if len(processes) != 1 or "filtered_cross_section_pb" not in processes[0]:
         return None
     return float(processes[0]["filtered_cross_section_pb"])
