@@ -14,7 +14,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,7 +38,7 @@ TYPICAL = {"jet": 3.5, "bjet": 0.7, "muon": 1.0, "electron": 1.0, "photon": 0.5}
 BLOCKS = 20  # of the event table whose memory is measured, and four times as many
 
 
-def events(n: int, counts: dict[str, int], mean: dict[str, float] | None = None, seed: int = 1) -> Objects:
+def events(n: int, counts: Mapping[str, int], mean: Mapping[str, float] | None = None, seed: int = 1) -> Objects:
     """Random events with these slots; mean: number of objects of each type, None = all slots full."""
     random = np.random.default_rng(seed)
     lists = {}
