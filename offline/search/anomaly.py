@@ -14,8 +14,8 @@ from ad40.files import sha256_of
 from offline import regions as anomaly
 from offline import scores, table
 from offline.autoencoder import model, train
-from offline.autoencoder.streaming import score_table
 from offline.autoencoder.stability import stability
+from offline.autoencoder.streaming import score_table
 from offline.regions import SIGNIFICANCES, Acceptance, Region
 from offline.search.analysis import Analysis, Signal
 from offline.search.chain import Context
