@@ -41,8 +41,11 @@ STUDIES = ("coverage", "power", "speed", "scan")
 KINDS = ("everything", "one region", "one spectrum", "local, background refitted", "local, true background")
 LEVELS = (0.01, 0.05, 0.1, 0.5)
 WINDOW = (12, 16)  # bins of the local test: 4 resolutions wide, in the falling part
+TIGHTEST = 0.1  # part of the events in the tightest region
 SIGNAL_MASS = 1200.0  # [GeV]
 
+# the smallest arguments that make sense
+LEAST = {"sets": 2, "toys": 19, "events": 1000, "thresholds": 2, "sigma": 0.1, "jobs": 1, "seed": 0}
 LEAST_KS = 0.05
 """A p-value that is less uniform than this (Kolmogorov-Smirnov) fails."""
 
@@ -58,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--toys", type=int, default=500, metavar="N", help="toys of each (default %(default)s)")
     parser.add_argument("--events", type=float, default=World.events, metavar="N",
                         help="mean events of a data set (default %(default)s)")  # fmt: skip
+    parser.add_argument("--thresholds", type=int, default=3, metavar="N",
+                        help="nested regions, from all events to a tenth of them (default %(default)s)")  # fmt: skip
     parser.add_argument(
         "--sigma", type=float, default=5.0, help="expected local size of the signal (default %(default)s)"
     )
@@ -69,11 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do the studies, print them, and fail (`CheckError`) where coverage or power miss their marks."""
-    for name, least in (("sets", 2), ("toys", 19), ("events", 1000), ("sigma", 0.1), ("jobs", 1), ("seed", 0)):
+    for name, least in LEAST.items():
         if not getattr(args, name) >= least:
             raise Ad40Error(f"--{name} is {getattr(args, name)}; expected {least} or more")
-    world = World(events=args.events)
-    summary: dict[str, Any] = {name: getattr(args, name) for name in ("sets", "toys", "events", "seed", "jobs")}
+    names = "sets", "toys", "events", "thresholds", "seed", "jobs"
+    summary: dict[str, Any] = {name: getattr(args, name) for name in names}
+    world = World(events=args.events, keep=tuple(np.geomspace(1.0, TIGHTEST, args.thresholds).tolist()))
     bad: list[str] = []
     if "coverage" in args.study:
         rows = measure(partial(p_values, world, args.toys, args.seed), args.sets, args.jobs, "coverage")

@@ -55,8 +55,9 @@ class Entries:
 
 @dataclass(frozen=True)
 class Skipped(Entries):
-    """A spectrum that was not searched, and why."""
+    """A spectrum that was not searched: the cause in a few words, the reason with its numbers."""
 
+    cause: str
     reason: str
 
 
@@ -212,8 +213,8 @@ def prepare(
             for r, region in enumerate(regions):
                 try:
                     found = _search(Entries(stream, axis, region, all_counts[r]), settings)
-                except Unfit as reason:
-                    results.append(Skipped(stream, axis, region, all_counts[r], str(reason)))
+                except Unfit as why:
+                    results.append(Skipped(stream, axis, region, all_counts[r], why.cause, why.reason))
                     continue
                 results.append(found)
                 wanted.append(Background(s, m, r, found.start, found.background.expected))
@@ -276,7 +277,7 @@ def conclude(prepared: Prepared, toys: Toys) -> Hunt:
         failed = int(toys.failed[s])
         if failed > MAX_FAILED * n:
             reason = f"the background fit did not converge in {failed} of {n} pseudo-experiments"
-            results[place] = Skipped(r.stream, r.axis, r.region, r.all_counts, reason)
+            results[place] = Skipped(r.stream, r.axis, r.region, r.all_counts, "failed fits of toys", reason)
             continue
         kept.append(s)
         gof, sideband, local = ((int(k[s]) + 1) / (n + 1) for k in (toys.total, toys.sideband, toys.local))

@@ -58,7 +58,11 @@ class Settings:
 
 
 class Unfit(Exception):
-    """A spectrum that is not searched; the message says why."""
+    """A spectrum that is not searched: the cause in a few words, which can be counted, and the reason with numbers."""
+
+    def __init__(self, cause: str, reason: str | None = None) -> None:
+        self.cause, self.reason = cause, reason or cause
+        super().__init__(self.reason)
 
 
 def first_bin(counts: Floats, edges: Floats, floor: float) -> int:
@@ -92,22 +96,23 @@ def fit_in_range(counts: Floats, axis: Axis, name: str, settings: Settings) -> t
         raise Unfit("no entries")
     if len(filled) == 1:
         low, high = edges[filled[0] : filled[0] + 2]
-        raise Unfit(f"all {counts.sum():.0f} entries are in one bin, {low:g} to {high:g} GeV")
+        reason = f"all {counts.sum():.0f} entries are in one bin, {low:g} to {high:g} GeV"
+        raise Unfit("all entries in one bin", reason)
     start = first_bin(counts, edges, axis.floor)
     top = int(np.searchsorted(edges, min(axis.ceiling, np.nextafter(settings.sqrt_s, 0)), side="right")) - 1
     entries = int(counts[start : max(top, start)].sum())
     if entries < settings.min_entries:
-        raise Unfit(f"{entries} entries in the fit range, fewer than {settings.min_entries}")
+        raise Unfit("few entries", f"{entries} entries in the fit range, fewer than {settings.min_entries}")
     fitted: fit.NewtonFit | None = None
     while True:  # twice: over all bins, then without those where nothing is expected
         try:
             model = fit.Model.on(edges[start : top + 1], name, settings.sqrt_s)
         except Ad40Error as error:
-            raise Unfit(str(error)) from error
+            raise Unfit("few bins", str(error)) from error
         inside = counts[start:top]
         reason = fit.problem(model, inside)
         if reason is not None:
-            raise Unfit(f"in the fit range {reason}")
+            raise Unfit("few filled bins", f"in the fit range {reason}")
         before, fitted = fitted, fit.newton(model, inside)
         if not bool(fitted.converged):
             raise Unfit("the background fit did not converge")
@@ -116,5 +121,5 @@ def fit_in_range(counts: Floats, axis: Axis, name: str, settings: Settings) -> t
         beyond = np.cumsum(fitted.expected[::-1])[::-1]
         top = start + max(int(np.count_nonzero(beyond >= EXPECTED_BEYOND)), int(np.flatnonzero(inside)[-1]) + 1)
     if not usable_widths(top - start, model.n_parameters, settings.widths):
-        raise Unfit(f"{top - start} bins in the fit range are too few for a window and the bins around it")
+        raise Unfit("few bins", f"{top - start} bins in the fit range are too few for a window and the bins around it")
     return start, model, fitted

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -156,7 +157,7 @@ def curves(hunt: Hunt, cross_sections_pb: Mapping[str, float | None]) -> dict[st
 
     cross_sections_pb: what each region keeps, loosest first, None for all events. For each stream and mass the local
     and global p-value at every threshold (None where the spectrum was skipped) and one p-value for all thresholds;
-    for each threshold one for all spectra; one for everything; and how many spectra were skipped, by reason.
+    for each threshold one for all spectra; one for everything; and how many spectra were skipped, by cause.
     """
     found = {r.key: r for r in hunt.results}
     pairs = dict.fromkeys(key[:2] for key in found)
@@ -169,14 +170,11 @@ def curves(hunt: Hunt, cross_sections_pb: Mapping[str, float | None]) -> dict[st
         }
         for stream, mass in pairs
     ]
-    reasons: dict[str, int] = {}
-    for r in hunt.skipped:
-        reasons[r.reason] = reasons.get(r.reason, 0) + 1
     return {
         "pseudo_experiments": hunt.toys,
         "spectra": len(hunt.results),
         "scanned": len(hunt.scanned),
-        "skipped": dict(sorted(reasons.items(), key=lambda item: -item[1])),
+        "skipped": dict(Counter(r.cause for r in hunt.skipped).most_common()),
         "shared": hunt.shared,
         "everything": _best(hunt.best()),
         "by_threshold": [
