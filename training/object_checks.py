@@ -80,7 +80,7 @@ def _of(p: Particles, chosen: np.ndarray) -> Objects:
 
 
 def compare(process: str, tries: int, work: Path, seed: int = 1) -> list[list[str]]:
-    """Make events of a process, without a filter, and compare jets, photons, electrons and muons with their truth.
+    """Make events of a process (of its hardest slice), without a filter, and compare objects with their truth.
 
     Truth jets: anti-kt jets of all particles but neutrinos, leptons and prompt photons included; those within 0.4 of
     a lepton or photon above 10 GeV are left out. Truth leptons and photons: in no hadron's decay by their distance of
@@ -91,7 +91,9 @@ def compare(process: str, tries: int, work: Path, seed: int = 1) -> list[list[st
     line = [process, "--events", "1", "--output", "none.h5", "--work", str(work), "--offline", "--filter", "streams"]
     job = generate.make_jobs(parser.parse_args(line))[0][0]
     rng, hook = np.random.default_rng(seed), make_hook(None)
-    pythia = make_pythia([*job.settings, *processes()["fast"]], seed, hook, job.source)
+    hardest = processes()["processes"][process].get("slices", [{"low": 0.0}])[-1]
+    lines = [*job.settings, *processes()["fast"], f"PhaseSpace:pTHatMin = {hardest['low']}"]
+    pythia = make_pythia(lines, seed, hook, job.source)
     sets: dict[str, list[tuple[Objects, Objects]]] = {name: [] for name in ("jet", "photon", "electron", "muon")}
     first = 0
     for arrays, n in batches(pythia, hook, tries):

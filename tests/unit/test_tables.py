@@ -26,6 +26,23 @@ MISTAKES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("processes", lambda d: d["processes"]["Z"]["settings"].append(3), "processes.Z.settings[4] is 3; expected a text"),
     ("processes", lambda d: d["mix"].update(W=0.5), "expected shares that add up to 1"),
     ("processes", lambda d: d["mix"].update(WW=0.0), "mix.WW is 0.0; expected the share of a process"),
+    (
+        "processes",
+        lambda d: d["search"].append("W"),
+        "search[7] is 'W'; expected a process with a luminosity",
+    ),
+    (
+        "processes",
+        lambda d: d["stream_filter"]["streams"]["1l"].update(types=["tau"]),
+        "stream_filter.streams.1l.types[0] is 'tau'",
+    ),
+    (
+        "processes",
+        lambda d: d["processes"]["search_W"]["parton_streams"].update(leptons=50.0),
+        "processes.search_W.parton_streams.leptons is an unknown key",
+    ),
+    ("detector", lambda d: d["offline"]["btag"].pop("name"), "offline.btag.name is missing"),
+    ("detector", lambda d: d["offline"]["photon"].update(fake_efficiency=1.5), "fake_efficiency is 1.5"),
     ("detector", lambda d: d["jet"].update(cone=0.4), "jet.cone is an unknown key"),
     (
         "detector",
