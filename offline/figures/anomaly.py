@@ -114,5 +114,6 @@ class Points:
         axis.tick_params(axis="y", which="minor", left=False, right=False)
         axis.set_xlabel(f"{self.quantity} [{self.units}]" if self.units else self.quantity)
         label(axis, self.luminosity_fb, self.sqrt_s, self.status)
-        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=11, handletextpad=0.2)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=11, handletextpad=0.2)
         return figure

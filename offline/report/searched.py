@@ -255,7 +255,7 @@ def _improvements(page: Page, r: dict[str, Any]) -> list[Block]:
 def _gain(values: list[float | None]) -> str:
     low, value, high = values
     if value is None:
-        return "no background left" if low is None else f"above {low:+.0f} (no background left)"
+        return "not known" if low is None else f"above {low:+.0f} (no background left)"
     ends = [f"{v:+.0f}" if v is not None else "no bound" for v in (low, high)]
     return f"{value:+.0f} ({ends[0]} to {ends[1]})".replace(" ", "\u00a0")
 

@@ -181,6 +181,8 @@ def improvement(
     sigma = signal.cross_section_pb or found.cross_section_pb
     scale = luminosity * PB_IN_FB * (sigma or 1.0) / found.read_weight if found.read_weight > 0 else 0.0
     s, b = float(found.weight[here].sum()) * scale, float(data.weight[there].sum())
+    if not b > 0:
+        return {"reason": "no event of the data is in the window of the signal"}
     rows = {}
     for cut, mask in kept.items():
         own = anomaly.acceptance(mask[here], found.weight[here])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -251,8 +252,11 @@ def _regions(node: Node) -> Regions:
 
 def _fits(node: Node) -> Fits:
     node.keys({"functions"}, {"order_p", "goodness_toys"})
+    names = _names(node["functions"], tuple(FUNCTIONS))
+    if not all(FUNCTIONS[large].contains(FUNCTIONS[small]) for small, large in pairwise(names)):
+        raise node["functions"].fault("functions of which each contains the one before it, such as p3, p4, p5")
     return Fits(
-        _names(node["functions"], tuple(FUNCTIONS)),
+        names,
         node["order_p"].number(1e-6, 0.5) if "order_p" in node else 0.05,
         node["goodness_toys"].integer(0, 10**6) if "goodness_toys" in node else 200,
     )
