@@ -21,6 +21,7 @@ pytest.importorskip("fastjet", reason="fastjet is not installed: no generation")
 
 from training import generate, heavyflavour, streams
 from training.chunks import Job
+from training.content import merge
 from training.detector import Particles, wrap
 from training.pythia import charges, make_pythia
 from training.tables import detector_settings, processes
@@ -264,7 +265,7 @@ def test_the_background_of_the_searches_stands_at_one_luminosity(tmp_path: Path)
 
     parts = generate.collect(jobs, args.events, 1, submit)
     assert sum(len(part["events"]) for part in parts.values()) == 3 * 25 * 28  # two chunks hold 1,400
-    made = generate.merge(jobs, parts, args)
+    made = merge(jobs, parts, args)
     assert len(made.events) == 1500 == len(made.offline["met"]) == len(made.columns["process"])
     figures = made.attributes["processes"]
     assert made.attributes["luminosity_pb"] == pytest.approx(1500 / (50 * 28))
