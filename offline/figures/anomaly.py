@@ -39,7 +39,7 @@ class Scores:
         figure, (axis,) = panels(size=(7.6, 5.2))
         lowest = 1.0
         for k, (name, share) in enumerate(self.samples.items()):
-            values = np.array(share)
+            values = np.array(share, float)
             lowest = min(lowest, float(np.min(values[values > 0], initial=1.0)))
             if k == 0:
                 axis.stairs(values, self.edges, fill=True, color="#d6d6d6", label=name)
@@ -97,7 +97,7 @@ class Points:
             if not points:
                 continue
             y = np.array([i for i, _ in points]) + (k - (len(self.regions) - 1) / 2) * step
-            low, value, high = np.array([v for _, v in points]).T
+            low, value, high = np.array([v for _, v in points], float).T
             lowest = min(lowest, float(np.min(value[value > 0], initial=np.inf)))
             axis.errorbar(value, y, xerr=np.stack([value - low, high - value]).clip(0), fmt=MARKERS[k % len(MARKERS)],
                           color=COLOURS[k % len(COLOURS)], ms=5, lw=1.2, label=region)  # fmt: skip

@@ -36,7 +36,7 @@ class Spectrum:
 
     def table(self) -> Table:
         """Columns over all bins; the fit and the pulls only where the fit was done."""
-        n = np.asarray(self.counts)
+        n = np.asarray(self.counts, float)
         low, high = intervals(n)
         stop = self.first + len(self.expected)
         empty = len(n) - stop
@@ -64,7 +64,7 @@ class Spectrum:
     def draw(self) -> Figure:
         """Events for each GeV above, pulls below."""
         figure, (top, bottom) = panels((3, 1), fixed=True)
-        edges, n = np.asarray(self.edges), np.asarray(self.counts)
+        edges, n = np.asarray(self.edges), np.asarray(self.counts, float)
         stop = self.first + len(self.expected)
         fitted = np.zeros(len(n), bool)
         fitted[self.first : stop] = True
@@ -136,7 +136,7 @@ class Shaping:
         """Both spectra above; below, the part that the cut keeps in each bin."""
         figure, (top, bottom) = panels((2.4, 1), fixed=True)
         edges = np.asarray(self.edges)
-        both = [np.asarray(self.without[0]), np.asarray(self.cut[0])]
+        both = [np.asarray(self.without[0], float), np.asarray(self.cut[0], float)]
         lowest = []
         for n, part, colour, name in zip(
             both, (self.without, self.cut), (INK, COLOURS[0]), ("all", self.cut_name), strict=True
