@@ -12,6 +12,7 @@ that the constraint has 1 / STEP^2 of the weight of the entries; of a constraine
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ STEP = 1000.0
 
 LOG_LIMIT = 500.0
 """Factors of a document stay below exp of this: a badly measured direction takes smaller steps."""
+
+TOLERANCES = (1e-3, 1e-2, 0.1)
+"""Tolerances of Minuit, in this order until every minimisation of a limit succeeds; 0.1 is its default."""
 
 POI = "signal"
 CODE = {"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code4p"}}
@@ -101,15 +105,26 @@ def pyhf_limit(
     import pyhf
 
     before = pyhf.get_backend()
-    chosen = (
-        pyhf.optimize.minuit_optimizer(tolerance=1e-3) if optimizer == "minuit" else pyhf.optimize.scipy_optimizer()
-    )
-    pyhf.set_backend("numpy", chosen)
+    optimizers = [pyhf.optimize.scipy_optimizer()]
+    if optimizer == "minuit":
+        # MIGRAD can miss a close tolerance where a parameter is at its bound
+        optimizers = [pyhf.optimize.minuit_optimizer(tolerance=tolerance) for tolerance in TOLERANCES]
+    log = logging.getLogger("pyhf.optimize.mixins")
+    was = log.disabled
+    log.disabled = True  # it prints the trace of a failure; the exception says it too
     try:
-        scan = pyhf.infer.intervals.upper_limits.toms748_scan
-        observed, expected = scan(data, model, low, high, level=1.0 - level, rtol=rtol)
-    except (pyhf.exceptions.FailedMinimization, ValueError, RuntimeError) as error:
-        raise LimitError(f"pyhf: {error}") from error
+        for chosen in optimizers:
+            pyhf.set_backend("numpy", chosen)
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):  # far trial points of the minimiser
+                    scan = pyhf.infer.intervals.upper_limits.toms748_scan
+                    observed, expected = scan(data, model, low, high, level=1.0 - level, rtol=rtol)
+                return float(observed), np.array([float(e) for e in expected])
+            except pyhf.exceptions.FailedMinimization:
+                continue
+            except (ValueError, RuntimeError) as error:
+                raise LimitError(f"pyhf: {error}") from error
+        raise LimitError("pyhf: a minimisation failed")
     finally:
+        log.disabled = was
         pyhf.set_backend(*before)
-    return float(observed), np.array([float(e) for e in expected])
