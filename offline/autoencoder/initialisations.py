@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -87,18 +88,15 @@ def train_one(work: Work, number: int, tick: Callable[[], None] = lambda: None) 
     of_weights, of_order = np.random.SeedSequence([settings.seed, number]).spawn(2)
     random = np.random.default_rng(of_order)
     model = networks.build(settings.network, work.layout, int(of_weights.generate_state(1)[0]))
-    model.compile(optimizer=networks.keras().optimizers.Adam(settings.learning_rate), loss="mse")
-    scorer = networks.Scorer(model)
+    step, scorer = networks.training_step(model, settings.learning_rate), networks.Scorer(model)
     batch, validation = min(settings.batch, sample.training), np.arange(sample.training, sample.n)
     history: list[list[float]] = []
     best, best_epoch, kept = np.inf, 0, model.get_weights()
     while len(history) < settings.epochs and len(history) - best_epoch < settings.patience:
         order = random.permutation(sample.training)
-        model.reset_metrics()
-        for at in range(0, len(order) - batch + 1, batch):
-            x = sample.dense(order[at : at + batch])
-            loss = model.train_on_batch(x, x)  # the mean over the epoch so far
-        history.append([float(loss), mean_loss(scorer, sample, validation)])
+        starts = range(0, len(order) - batch + 1, batch)
+        losses = [step(sample.dense(order[at : at + batch])) for at in starts]
+        history.append([float(np.mean(losses)), mean_loss(scorer, sample, validation)])
         if history[-1][1] < best:
             best, best_epoch, kept = history[-1][1], len(history), model.get_weights()
         tick()
@@ -153,6 +151,7 @@ _work: list[Work] = []  # of a training process
 
 
 def _take_work(work: Work) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends a training process without a traceback
     _work[:] = [work]
 
 

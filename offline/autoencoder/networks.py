@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -181,6 +181,25 @@ class Scorer:
     def score(self, cells: Floats) -> Floats:
         """ln(loss) (m,): the score, larger = more anomalous."""
         return np.log(np.maximum(self.loss(cells), np.float32(FLOOR)))
+
+
+def training_step(model: Any, learning_rate: float) -> Callable[[Floats], float]:
+    """A function that takes a step of Adam towards the lowest mean squared error of a batch, cells float32
+    (batch, inputs), and returns that error before the step. A third faster than `train_on_batch` of a small model."""
+    import tensorflow as tf
+
+    optimizer = keras().optimizers.Adam(learning_rate)
+    optimizer.build(model.trainable_variables)
+
+    def step(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(x, training=True) - x))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    compiled = tf.function(step, input_signature=[tf.TensorSpec([None, model.input_shape[1]], tf.float32)])
+    return lambda x: float(compiled(x))
 
 
 def weights_hash(model: Any) -> str:
