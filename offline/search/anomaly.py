@@ -17,7 +17,7 @@ from offline.autoencoder import model, train
 from offline.autoencoder.stability import stability
 from offline.autoencoder.streaming import score_table
 from offline.regions import SIGNIFICANCES, Acceptance, Region
-from offline.search.analysis import Analysis, Signal
+from offline.search.analysis import Signal
 from offline.search.chain import Context
 from offline.search.sample import DATA, PB_IN_FB, samples
 from offline.search.spectra import ystar_name
@@ -80,10 +80,7 @@ def _score(context: Context, name: str, found: table.Table, path: Path) -> None:
         values = found.column(plan.column).astype(np.float32)
         scores.write(path, found, values, model=plan.column, hash=sha256_of(hashes), quantity=plan.column)
     else:
-        given = dict(plan.files or ())
-        if name not in given:
-            raise InputError(context.analysis.file, "score.files", f"without {name}", "a score file for every sample")
-        read = scores.read(given[name], found)
+        read = scores.read(dict(plan.files or ())[name], found)
         about = read.attributes
         scores.write(path, found, read.score, read.training, model=about["model"], hash=about["hash"],
                      quantity=about["quantity"])  # fmt: skip
@@ -227,10 +224,3 @@ def histogram(together: dict[str, Sample]) -> dict[str, Any]:
         counts = np.histogram(np.maximum(one.score, low), edges, weights=one.weight)[0]
         shares[name] = (counts / total).tolist() if total > 0 else [0.0] * BINS
     return {"edges": edges.tolist(), "samples": shares}
-
-
-def check_column(analysis: Analysis, columns: list[str]) -> None:
-    """Refuse a column of scores that the events do not have."""
-    column = analysis.score.column if analysis.score else None
-    if column is not None and column not in columns:
-        raise InputError(analysis.file, "score.column", column, "one of " + ", ".join(sorted(columns)))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40.errors import Ad40Error, HashMismatch, InputError
+from ad40.errors import Ad40Error, HashMismatch, InputError, SpecError
 from offline import table
 from offline.objects.collection import Objects
 from offline.objects.read import kind_of, open_objects
@@ -38,18 +38,18 @@ class Injection:
 
 
 class Chosen(Source):
-    """Some rows of another source, as a source. Rows rise."""
+    """Some rows of another source, as a source. Rows rise. cross_section_pb: of the sample that they are added to."""
 
-    def __init__(self, source: Source, rows: NDArray[np.integer]) -> None:
+    def __init__(self, source: Source, rows: NDArray[np.integer], cross_section_pb: float | None) -> None:
         super().__init__(source.path, source.counts)
         self._source, self._rows = source, np.asarray(rows)
         self.n, self.kind, self.sqrt_s = len(rows), source.kind, source.sqrt_s
-        self.cross_section_pb = None
 
     @property
     def attributes(self) -> dict[str, Any]:
         """Those of the other source, with the number of rows, and `injected`."""
-        return {**self._source.attributes, "events": self.n, "cross_section_pb": None, "injected": True}
+        own = {"events": self.n, "cross_section_pb": self.cross_section_pb, "injected": True}
+        return {**self._source.attributes, **own}
 
     def blocks(self, size: int = 65536, cuts: Cuts | None = None) -> Iterator[Objects]:
         """The rows, as `Source.blocks`."""
@@ -75,9 +75,12 @@ def check(analysis: Analysis, injection: Injection | None) -> dict[str, Any]:
     for name, files in samples(analysis).items():
         with ExitStack() as stack:
             sources = [_open(file, analysis, stack) for file in files]
-            used[name] = [source.attributes["sha256"] for source in sources]
+            signal = next((s for s in analysis.signals if s.name == name), None)
+            used[name] = [[source.attributes["sha256"] for source in sources], signal and signal.cross_section_pb]
+            _check_score(analysis, name, sources)
             if name == DATA:
                 _same(sources)
+                _check_luminosity(analysis, sources)
                 if injection:
                     other = _open(injection.file, analysis, stack)
                     _same([sources[0], other])
@@ -98,6 +101,27 @@ def _open(file: Path, analysis: Analysis, stack: ExitStack) -> Source:
     events = analysis.events if analysis.events and file in analysis.data else None
     nanoaod = analysis.nanoaod if analysis.nanoaod and kind_of(file) == "nanoaod" else None
     return stack.enter_context(open_objects(file, counts=dict(analysis.counts), events=events, nanoaod=nanoaod))
+
+
+def _check_score(analysis: Analysis, name: str, sources: list[Source]) -> None:
+    """A score that is a column, or in files, is there for every sample."""
+    score = analysis.score
+    if score and score.files is not None and name not in dict(score.files):
+        raise SpecError(analysis.file, "score.files", f"without {name}", "a score file for the data and each signal")
+    if score and score.column is not None:
+        for source in sources:
+            columns = next((list(block.columns) for block in source.blocks(1)), [score.column])
+            if score.column not in columns:
+                expected = f"a column of {source.path}: {', '.join(sorted(columns))}"
+                raise SpecError(analysis.file, "score.column", score.column, expected)
+
+
+def _check_luminosity(analysis: Analysis, sources: list[Source]) -> None:
+    """Regions need a luminosity."""
+    known = analysis.luminosity_fb or all(_said(s.attributes) or s.cross_section_pb for s in sources)
+    if (analysis.regions or analysis.scan) and not known:
+        expected = f"a luminosity [1/fb] for the regions: {sources[0].path} does not say its cross-section"
+        raise SpecError(analysis.file, "luminosity_fb", "not given", expected)
 
 
 def _same(sources: list[Source]) -> None:
@@ -133,7 +157,7 @@ def stage(context: Context) -> tuple[dict[str, Any], list[Path]]:
                 other = _open(injection.file, analysis, stack)
                 draw = np.random.default_rng(analysis.seed)
                 rows = draw.choice(independent(other), injection.events, replace=False)
-                sources.append(Chosen(other, np.sort(rows)))
+                sources.append(Chosen(other, np.sort(rows), sources[0].cross_section_pb))
             signal = next((s for s in analysis.signals if s.name == name), None)
             document = table.write(
                 path, sources, streams=analysis.streams, spectra=analysis.spectra.names,
@@ -162,13 +186,22 @@ def describe(path: Path, document: dict[str, Any]) -> dict[str, Any]:
                     "negative_weights": negative, "weights_differ": differing}  # fmt: skip
 
 
+def _said(source: dict[str, Any]) -> float:
+    """The luminosity [1/pb] that a simulated sample says it has; 0 if it does not."""
+    return float(source.get("sample", {}).get("luminosity_pb") or 0.0)
+
+
 def luminosity_fb(analysis: Analysis, sources: Sequence[dict[str, Any]], document: dict[str, Any]) -> float | None:
     """Luminosity [1/fb] of the data: as the analysis says; else of a simulated sample, as its files say, or the sum of
     weights over the cross-section. None when nothing is known."""
     if analysis.luminosity_fb is not None:
         return analysis.luminosity_fb
-    said = [source.get("sample", {}).get("luminosity_pb") for source in sources if not source.get("injected")]
+    said = [_said(source) for source in sources if not source.get("injected")]
     if all(said):
-        return float(sum(said)) / PB_IN_FB
+        return sum(said) / PB_IN_FB
     weight, cross_section = document["cutflow"][0][2], document["cross_section_pb"]
-    return float(weight / cross_section / PB_IN_FB) if cross_section and weight > 0 else None
+    if not cross_section or not weight > 0:
+        return None
+    every = sum(source["events"] for source in sources)
+    own = sum(source["events"] for source in sources if not source.get("injected"))
+    return float(weight * own / every / cross_section / PB_IN_FB)

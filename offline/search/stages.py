@@ -20,8 +20,8 @@ def _score_files(context: Context) -> list[str]:
 
 
 STAGES = (
-    Stage("table", (), ("cuts", "counts", "nanoaod", "streams", "spectra.names", "luminosity_fb"), sample.stage,
-          inputs=lambda context: context.extra["inputs"]),
+    Stage("table", (), ("cuts", "counts", "nanoaod", "events", "streams", "spectra.names", "luminosity_fb", "seed"),
+          sample.stage, inputs=lambda context: context.extra["inputs"]),
     Stage("autoencoder", ("table",), ("name", "seed", "score.autoencoder"), anomaly.train_network, _no_network),
     Stage("scores", ("table", "autoencoder"), ("score",), anomaly.score_all,
           lambda analysis: None if analysis.score else "the analysis has no score", _score_files),
@@ -36,7 +36,7 @@ STAGES = (
     Stage("scan", ("table", "scores"), ("scan", "spectra", "streams", "fits", "seed"), smooth.stage,
           lambda analysis: None if analysis.scan else "the analysis asks for no scan of the threshold"),
     Stage("report", ("table", "autoencoder", "scores", "regions", "spectra", "fits", "hunt", "limits", "scan"),
-          ("name", "title", "status", "signals"), pages.stage),
+          ("name", "title", "status", "signals"), pages.stage, inputs=lambda context: file_hash(context.analysis.file)),
 )  # fmt: skip
 """Every stage, in order."""
 

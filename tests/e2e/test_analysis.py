@@ -213,6 +213,8 @@ def test_until_a_stage_and_on(files: Path, tmp_path: Path, capsys: pytest.Captur
         ({"hunt": {"pseudo_experiments": 100}}, "hunt.pseudo_experiments is 100; expected at least 741"),
         ({"luminosity_fb": "much"}, "luminosity_fb is 'much'"),
         ({"signals": {"data": {}}}, "signals.data"),
+        ({"score": {"column": "hw_score"}, "scan": None}, "score.column is hw_score; expected a column of"),
+        ({"score": {"files": {"data": "scores.h5"}}}, "score.files is without lq"),
         ({"data": ["nowhere.h5"]}, None),
     ],
 )
@@ -235,8 +237,10 @@ def test_bad_files_are_refused_and_leave_nothing(
     assert search(files, out, None, "--signal", "other=nowhere.h5") == 2
     assert search(files, out, None, "--inject", f"{files / 'signal.h5'}:99999") == 2
     assert search(files, out, None, "--data", str(files / "tiny.yaml")) == 2
+    other = write_file(tmp_path / "other.h5", toys(300, 8))
+    assert main(["search", str(files / "tiny.yaml"), "--data", str(other), "--output", str(out)]) == 2
     errors = capsys.readouterr().err
-    for text in ("nowhere.h5", "independent events is 1500", "tiny.yaml: content"):
+    for text in ("nowhere.h5", "independent events is 1500", "tiny.yaml: content", "luminosity_fb is not given"):
         assert text in errors
     assert not out.exists()
     # a fault inside a file is found while it is read; what is not whole is not left
