@@ -26,6 +26,9 @@ Floats = NDArray[np.float64]
 STEP = 1000.0
 """Standard deviations of the fit that one unit of a free background parameter stands for, at most."""
 
+RANGE = 30.0
+"""Standard deviations of the fit by which a background parameter can move: Minuit takes its first steps from this."""
+
 LOG_LIMIT = 500.0
 """Factors of a document stay below exp of this: a badly measured direction takes smaller steps."""
 
@@ -66,6 +69,10 @@ def workspace(likelihood: Likelihood, counts: Floats, unit: float, highest: floa
         channels.append({"name": f"bin_{b}", "samples": samples})
         observations.append({"name": f"bin_{b}", "data": [float(count)]})
     parameters = [{"name": POI, "inits": [0.5], "bounds": [[0.0, highest]]}]
+    parameters += [
+        {"name": f"background_{j}", "inits": [0.0], "bounds": [[-RANGE / step, RANGE / step]]}
+        for j, step in enumerate(steps)
+    ]
     measurement = {"name": "limit", "config": {"poi": POI, "parameters": parameters}}
     return {"channels": channels, "observations": observations, "measurements": [measurement], "version": "1.0.0"}
 

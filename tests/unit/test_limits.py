@@ -72,8 +72,11 @@ def test_the_same_reference_by_the_fast_fit() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"spurious": 8.0, "scale_error": 0.1}, {"constrained": True}],
-    ids=["free", "nuisances", "constrained"],
+    [
+        pytest.param({}, id="free"),
+        pytest.param({"spurious": 8.0, "scale_error": 0.1}, id="nuisances"),
+        pytest.param({"constrained": True}, id="constrained", marks=pytest.mark.long),
+    ],
 )
 def test_pyhf_agrees_with_the_fast_fit(options: dict) -> None:
     model, counts = fit.Model.on(EDGES, "p3"), thrown(2000)
