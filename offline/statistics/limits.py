@@ -41,8 +41,8 @@ MIN_INSIDE = 0.5
 
 FEW = 10.0
 """Events of background under the signal below which the asymptotic formulae are not good enough. Observed and median
-limits are right within 2 % down to there, the limit at -2 sigma is 10 to 15 % too low; with one event of background it is
-too low by half (`python -m offline.statistics.compare_limits`)."""
+limits are right within 2 % down to there, the one at -2 sigma is 10 to 15 % too low; with one event of background that
+is too low by half (`python -m offline.statistics.compare_limits`)."""
 
 
 @dataclass(frozen=True)
