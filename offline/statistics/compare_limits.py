@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--masses", type=float, nargs="+", default=[600.0, 1200.0, 2400.0, 3600.0], metavar="GEV", help="of the signal")
     add("--widths", type=float, nargs="+", default=list(signals.WIDTHS), metavar="X", help="default %(default)s")
     add("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="default: all")
-    add("--toys", type=int, default=2000, metavar="N", help="default %(default)s")
+    add("--toys", type=int, default=1000, metavar="N", help="default %(default)s")
     add("--seed", type=int, default=40, help="of the spectrum and the toys; default %(default)s")
     add("--json", type=Path, metavar="FILE", help="write the table there")
 

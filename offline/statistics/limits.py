@@ -130,7 +130,7 @@ def upper_limit(
     spurious: float = 0.0,
     scale_error: float = 0.0,
     constrained: bool = False,
-    toys: int = 2000,
+    toys: int = 1000,
     seed: int = 40,
     background: Background | None = None,
 ) -> Limit:

@@ -23,7 +23,7 @@ from offline.statistics.likelihood import Likelihood
 
 Floats = NDArray[np.float64]
 
-POINTS = 16
+POINTS = 12
 """Signals at which CLs is found, between the smallest and the largest limit."""
 
 MAX_FAILED = 0.01
@@ -112,7 +112,7 @@ def upper_limit(
     n: Floats,
     guess: Floats,
     level: float = 0.95,
-    toys: int = 2000,
+    toys: int = 1000,
     seed: int = 40,
 ) -> Toys:
     """Limits of counts n (B,) by `toys` pseudo-experiments of either hypothesis at each of `POINTS` signals.
