@@ -167,9 +167,28 @@ def _sample(page: Page) -> Section:
             f"them, and {left['negative weight']:,} because their weight is below zero."
         )
     )
+    section.blocks.append(_classes(page.results["table"][DATA]["classes"]))
     matrices = Gallery([page.picture(entry) for entry in page.figures.samples])
     section.blocks.append(Fold("Average rapidity-mass matrices", [matrices]))
     return section
+
+
+def _classes(found: dict[str, Any]) -> Fold:
+    """How many exclusive event classes the data populate, of those that are possible."""
+    rows = [[title, f"{one['possible']:,}", f"{one['possible_here']:,}", f"{one['populated']:,}",
+             f"{one['two_body_masses_populated']:,} of {one['two_body_masses']:,}"]
+            for title, one in found["limits"].items()]  # fmt: skip
+    head = [
+        "limits",
+        "possible classes",
+        "with the types of objects there are",
+        "populated",
+        "two-body masses populated",
+    ]
+    most = [[one["class"], f"{one['events']:,}"] for one in found["most_populated"]]
+    title = f"Event classes: {found['classes']:,} populated, {found['classes_of_one_event']:,} of them by one event"
+    return Fold(title, [Table("Exclusive classes by numbers of objects (arXiv:2311.09012)", head, rows),
+                        Table("Most populated classes", ["class", "events"], most)])  # fmt: skip
 
 
 def _cutflow(caption: str, document: dict[str, Any]) -> Table:

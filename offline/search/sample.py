@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import Ad40Error, HashMismatch, InputError, SpecError
-from offline import table
+from offline import classes, table
 from offline.objects.collection import Objects
 from offline.objects.read import kind_of, open_objects
 from offline.objects.selection import Cuts
@@ -44,6 +44,7 @@ class Chosen(Source):
         super().__init__(source.path, source.counts)
         self._source, self._rows = source, np.asarray(rows)
         self.n, self.kind, self.sqrt_s = len(rows), source.kind, source.sqrt_s
+        self.cross_section_pb = cross_section_pb
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -179,11 +180,12 @@ def describe(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         cells, _ = mean(found, weight > 0)
         names, blinded = list(found.layout.names), [list(found.layout.cell(c)) for c in found.layout.blinded]
         average = [[float(f"{value:.6g}") for value in row] for row in cells]
+        populated = classes.occupancy(classes.of_table(found), weight).summary()
         negative, differing = int((weight < 0).sum()), bool(len(weight) and np.ptp(weight) > 0)
     about = {k: document[k] for k in ("events", "sqrt_s", "cross_section_pb", "cutflow", "copies_dropped",
                                       "saturated_left_out", "streams", "spectra")}  # fmt: skip
-    return about | {"sources": sources, "rmm": {"names": names, "blinded": blinded, "mean": average},
-                    "negative_weights": negative, "weights_differ": differing}  # fmt: skip
+    about |= {"sources": sources, "classes": populated, "negative_weights": negative, "weights_differ": differing}
+    return about | {"rmm": {"names": names, "blinded": blinded, "mean": average}}
 
 
 def _said(source: dict[str, Any]) -> float:
