@@ -22,7 +22,7 @@ from ad40.errors import Ad40Error
 from offline.statistics import bumphunt, fit
 from offline.statistics.bumphunt import Scan
 from offline.statistics.pseudo import Background, Sampler, Shared
-from offline.statistics.ranges import Axis, Settings, Unfit, fit_in_range, usable_widths
+from offline.statistics.ranges import Axis, Settings, Unfit, fit_in_range, less_biased, usable_widths
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,6 +64,7 @@ class Skipped(Entries):
 @dataclass(frozen=True)
 class Scanned(Entries):
     """What the hunt found in one spectrum. `counts` is over the B bins of the fit range, from bin `start` on.
+    thrown: (B,) means of the pseudo-experiments (`ranges.less_biased`).
 
     `best.local_p` is that of the Poisson law for the fitted background. The other p-values come from the
     pseudo-experiments: `global_p` of the largest excess in this spectrum; `local_p_toys` of the pull in the same
@@ -75,6 +76,7 @@ class Scanned(Entries):
     model: fit.Model
     counts: Floats
     background: fit.NewtonFit
+    thrown: Floats
     widths: tuple[int, ...]
     best: Scan
     total: float  # deviance of all bins
@@ -217,7 +219,7 @@ def prepare(
                     results.append(Skipped(stream, axis, region, all_counts[r], why.cause, why.reason))
                     continue
                 results.append(found)
-                wanted.append(Background(s, m, r, found.start, found.background.expected))
+                wanted.append(Background(s, m, r, found.start, found.thrown))
     return Prepared(results, Sampler.of(shared, wanted))
 
 
@@ -230,7 +232,7 @@ def _search(of: Entries, settings: Settings) -> Scanned:
     side = fit.newton(model, counts, mask, start=background.coefficients)
     return Scanned(
         of.stream, of.axis, of.region, of.all_counts,
-        start, model, counts, background, widths, best,
+        start, model, counts, background, less_biased(model, counts, background).expected, widths, best,
         float(fit.deviance(counts, background.expected)),
         float(fit.deviance(counts, side.expected, mask)) if bool(side.converged) else np.inf,
     )  # fmt: skip

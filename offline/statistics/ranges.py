@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 START_FRACTION = 0.5
 """The fit starts where the smoothed density has fallen to this part of its maximum: past the turn-on."""
 
+MAX_ROUNDS, CLOSE = 200, 0.01
+"""`less_biased` ends when no bin changes by more than this part of its Poisson error."""
+
 EXPECTED_BEYOND = 1e-3
 """The fit ends where it expects fewer events than this in all further bins together. Ending at the last filled bin
 would make that bin special in the data and not in the pseudo-experiments."""
@@ -85,6 +88,28 @@ def usable_widths(n_bins: int, n_parameters: int, widths: tuple[int, ...]) -> tu
     return tuple(w for w in widths if w + 2 * max(w, FLANK) < n_bins - n_parameters)
 
 
+def less_biased(model: fit.Model, counts: Floats, fitted: fit.NewtonFit) -> fit.NewtonFit:
+    """The background to throw pseudo-experiments from: the fit of counts (B,) with less of the bias of its tail.
+
+    Where few events are expected the likelihood follows the last of them, and the fit falls off too early more often
+    than too late. Pseudo-experiments of it would have emptier tails than the data: fewer places for an excess, and
+    p-values that are too small (p5 and 1,000 entries: on average 0.45 instead of 0.5). A sixth of the leverage of each
+    bin, added to its count, is the correction that makes the estimate of a single Poisson mean median-unbiased (Kenne
+    Pagui, Salvan, Sartori, Biometrika 104 (2017) 923; a half would take the bias from its logarithm: Firth, Biometrika
+    80 (1993) 27). Over all bins that is a sixth of an event for each parameter. That it is enough for the p-values
+    is measured by `ad40 calibrate`, with nothing, 0.3 and a half in its place too: they are too small and too large.
+    """
+    for _ in range(MAX_ROUNDS):
+        orthonormal, _ = np.linalg.qr(np.sqrt(fitted.expected)[:, None] * model.basis)
+        leverage = np.sum(orthonormal**2, axis=1)
+        before, fitted = fitted, fit.newton(model, counts + leverage / 6, start=fitted.coefficients)
+        if not bool(fitted.converged):
+            break
+        if np.max(np.abs(fitted.expected - before.expected) / np.sqrt(before.expected)) < CLOSE:
+            return fitted
+    raise Unfit("the background fit did not converge")
+
+
 def fit_in_range(counts: Floats, axis: Axis, name: str, settings: Settings) -> tuple[int, fit.Model, fit.NewtonFit]:
     """First bin, model and background fit of one spectrum, from its counts (B,) over all bins of the axis.
 
@@ -118,7 +143,7 @@ def fit_in_range(counts: Floats, axis: Axis, name: str, settings: Settings) -> t
             raise Unfit("the background fit did not converge")
         if before is not None:
             break
-        beyond = np.cumsum(fitted.expected[::-1])[::-1]
+        beyond = np.cumsum(less_biased(model, inside, fitted).expected[::-1])[::-1]
         top = start + max(int(np.count_nonzero(beyond >= EXPECTED_BEYOND)), int(np.flatnonzero(inside)[-1]) + 1)
     if not usable_widths(top - start, model.n_parameters, settings.widths):
         raise Unfit("few bins", f"{top - start} bins in the fit range are too few for a window and the bins around it")

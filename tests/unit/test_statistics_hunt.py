@@ -12,7 +12,7 @@ from offline.statistics import hunt as module
 from offline.statistics.bumphunt import WIDTHS
 from offline.statistics.hunt import Best, Hunt, Prepared, Scanned, Skipped, Toys, conclude, hunt, prepare, throw
 from offline.statistics.pseudo import Shared, share
-from offline.statistics.ranges import Axis, Settings, Unfit, first_bin, fit_in_range, usable_widths
+from offline.statistics.ranges import Axis, Settings, Unfit, first_bin, fit_in_range, less_biased, usable_widths
 from offline.statistics.world import World
 
 WORLD = World(events=6000, masses=2, keep=(1.0, 0.3))
@@ -72,12 +72,18 @@ def test_bad_spectra_are_skipped_with_the_reason_and_the_rest_goes_on() -> None:
     columns[:, 2] = 7  # all in one bin
     columns[:30, 3] = rng.integers(5, 25, 30)  # few
     columns[:, 4] = rng.integers(20, 23, n)  # three bins
-    columns[:, 5] = np.minimum(rng.geometric(0.7, n), 12) - 1  # falls too fast for a window
-    axes = [Axis(name, edges) for name in ("good", "nan", "line", "few", "peak", "steep")]
+    columns[:, 5] = good.bins[:, 0]
+    axes = [Axis(name, edges) for name in ("good", "nan", "line", "few", "peak", "short")]
+    axes[5] = replace(axes[5], ceiling=700.0)  # a range of a few bins
     result = hunt(Shared(columns, good.streams, good.level), axes, *NAMES, toys=50)
     reasons = {r.key: r.reason for r in result.skipped}
     assert {r.axis.name for r in result.scanned} == {"good"} and len(result.scanned) == 4 and len(reasons) == 20
-    for name, text in (("nan", "no entries"), ("line", "one bin, "), ("few", "fewer than 50")):
+    for name, text in (
+        ("nan", "no entries"),
+        ("line", "one bin, "),
+        ("few", "fewer than 50"),
+        ("short", "too few for a window"),
+    ):
         assert all(text in reason for key, reason in reasons.items() if key[1] == name)
     assert all(r for r in reasons.values())
     assert result.best().leading is not None
@@ -153,13 +159,29 @@ def test_the_fit_range_ends_where_nothing_is_expected_not_at_the_last_event() ->
     start, model, fitted = fit_in_range(counts, axis, "p5", Settings())
     end = start + len(model.offset)
     assert end > np.flatnonzero(counts)[-1] + 1
-    assert fitted.expected[-1] >= 1e-3 / 2
+    tail = less_biased(model, counts[start:end], fitted).expected
+    assert 0.5e-3 < tail[-1] < 2e-3 and fitted.expected[-1] < tail[-1]
     lower = fit_in_range(counts, Axis("m", WORLD.edges, floor=500, ceiling=2000), "p5", Settings())
     assert lower[1].edges[0] >= 500 and lower[1].edges[-1] <= 2000
     low_energy = fit_in_range(counts, axis, "p4", Settings(sqrt_s=5000.0))
     assert low_energy[1].edges[-1] < 5000 and low_energy[1].function.name == "p4"
     with pytest.raises(Unfit, match="entries in the fit range"):
         fit_in_range(counts, Axis("m", WORLD.edges, floor=8000), "p5", Settings())
+
+
+def test_pseudo_experiments_are_thrown_from_a_fit_with_less_bias_in_the_tail() -> None:
+    true, rng = replace(WORLD, events=1500.0).expected()[3:], np.random.default_rng(10)
+    model, tail = fit.Model.on(WORLD.edges[3:]), slice(22, 40)
+    ratios = []
+    for _ in range(300):
+        counts = rng.poisson(true).astype(float)
+        fitted = fit.newton(model, counts)
+        ratios.append([f.expected[tail].sum() / true[tail].sum() for f in (fitted, less_biased(model, counts, fitted))])
+    plain, corrected = np.median(ratios, axis=0)
+    assert plain < 0.85 and plain + 0.05 < corrected < 1.05
+    # with many events there is no bias and no correction
+    fitted = fit.newton(model, true * 1e6)
+    np.testing.assert_allclose(less_biased(model, true * 1e6, fitted).expected, fitted.expected, rtol=0.02)
 
 
 def test_windows_leave_bins_for_the_fit_around_them() -> None:
