@@ -34,7 +34,7 @@ from offline.statistics.hunt import CHUNK, COUNTS, Best, Hunt, Prepared, Scanned
 from offline.statistics.pseudo import Shared
 from offline.statistics.ranges import Axis, Settings
 
-VERSION = 1
+VERSION = 2
 """Of the files in the work folder. Raise it when a pseudo-experiment of the same seed comes out differently."""
 
 
