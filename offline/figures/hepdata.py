@@ -31,7 +31,8 @@ class _Fast(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc
 
 @dataclass(frozen=True)
 class Variable:
-    """A column. values: numbers or words, or (low, high) of bins; errors: label -> one entry for each value."""
+    """A column. values: numbers or words, or (low, high) of bins; errors: label -> one entry for each value;
+    qualifiers: what holds for the column, units in brackets behind the name, left out where None."""
 
     name: str
     values: Sequence[Any]
@@ -49,7 +50,7 @@ class Variable:
                 value["errors"] = found
         if independent:
             return {"header": header, "values": values}
-        qualifiers = [{"name": name, "value": _number(v)} for name, v in self.qualifiers.items()]
+        qualifiers = [_qualifier(name, v) for name, v in self.qualifiers.items() if v is not None]
         return {"header": header, "qualifiers": qualifiers, "values": values}
 
 
@@ -109,6 +110,13 @@ def write_submission(path: Path, comment: str, entries: Sequence[Mapping[str, st
         )
     with atomic_path(path) as temporary:
         temporary.write_text("---\n" + "---\n".join(dump(d) for d in documents), encoding="utf-8")
+
+
+def _qualifier(name: str, value: Number) -> dict[str, Any]:
+    """A qualifier; "window low [GeV]" has units."""
+    plain, bracket, units = name.partition(" [")
+    found = {"name": plain, "units": units.rstrip("]")} if bracket else {"name": name}
+    return found | {"value": _number(value)}
 
 
 def _value(value: Any) -> dict[str, Any]:

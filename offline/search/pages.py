@@ -23,7 +23,7 @@ def stage(context: Context) -> tuple[dict[str, Any], list[Path]]:
     """Write plots/, data/, search.json and search.html into the output folder."""
     analysis, data = context.analysis, context.results["table"][DATA]
     summary = summarise(context)
-    book = Book(context.folder, {"sqrt(s) [GeV]": data["sqrt_s"], "luminosity [1/fb]": data["luminosity_fb"],
+    book = Book(context.folder, {"SQRT(S) [GeV]": data["sqrt_s"], "LUMINOSITY [1/fb]": data["luminosity_fb"],
                                  "status": analysis.status or None})  # fmt: skip
     artist = Artist(context, book)
     figures = artist.all()

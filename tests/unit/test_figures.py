@@ -97,11 +97,13 @@ def test_tables_are_checked_and_numbers_plain() -> None:
     with pytest.raises(ValueError, match="different length"):
         Table([Variable("x", [1, 2])], [Variable("y", [1])]).document()
     table = Table(
-        [Variable("x", ["a"])], [Variable("y", [np.float64(0.1)], "pb", {"68 %": [np.float32(0.5)]})], {"q": None}
+        [Variable("x", ["a"])],
+        [Variable("y", [np.float64(0.1)], "pb", {"68 %": [np.float32(0.5)]})],
+        {"q": None, "SQRT(S) [GeV]": 13000.0},
     )
     text = hepdata.dump(table.document())
     assert yaml.safe_load(text)["dependent_variables"] == [
-        {"header": {"name": "y", "units": "pb"}, "qualifiers": [{"name": "q", "value": "-"}],
+        {"header": {"name": "y", "units": "pb"}, "qualifiers": [{"name": "SQRT(S)", "units": "GeV", "value": 13000}],
          "values": [{"value": 0.1, "errors": [{"label": "68 %", "symerror": 0.5}]}]}
     ]  # fmt: skip
     assert "&id" not in text and "!!" not in text
