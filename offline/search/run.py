@@ -80,7 +80,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                       {"injection": injection, "inputs": inputs, "cluster": args.cluster})  # fmt: skip
     chain.run(STAGES, context, args.until)
     if args.until != NAMES[-1]:
-        print(f"done until {args.until}: {args.output / (args.until + '.json')}")
+        left_out = context.skipped.get(args.until)
+        where = f"left out, {left_out}" if left_out else str(args.output / f"{args.until}.json")
+        print(f"done until {args.until}: {where}")
         return {"stage": args.until, "result": context.results.get(args.until), "skipped": context.skipped}
     summary: dict[str, Any] = read_json(args.output / "search.json")
     show(summary, args.output)
@@ -97,6 +99,9 @@ def read(args: argparse.Namespace) -> Analysis:
     elif shipped.is_file() and not given.is_file():
         path = shipped
     else:
+        if not given.is_file():
+            names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+            raise InputError(given, "analysis or record", "not there", f"a file, or a shipped analysis: {names}")
         if data:
             raise InputError("command line", "--data", data[0], f"an analysis document in the place of {given}")
         path, data = SHIPPED / f"{TRIGGER}.yaml", (given,)

@@ -239,8 +239,16 @@ def test_bad_files_are_refused_and_leave_nothing(
     assert search(files, out, None, "--data", str(files / "tiny.yaml")) == 2
     other = write_file(tmp_path / "other.h5", toys(300, 8))
     assert main(["search", str(files / "tiny.yaml"), "--data", str(other), "--output", str(out)]) == 2
+    assert main(["search", "jetxx", "--data", str(other), "--output", str(out)]) == 2
     errors = capsys.readouterr().err
-    for text in ("nowhere.h5", "independent events is 1500", "tiny.yaml: content", "luminosity_fb is not given"):
+    for text in (
+        "nowhere.h5",
+        "jetxx: analysis or record is not there",
+        "a shipped analysis: jetx, trigger",
+        "independent events is 1500",
+        "tiny.yaml: content",
+        "luminosity_fb is not given",
+    ):
         assert text in errors
     assert not out.exists()
     # a fault inside a file is found while it is read; what is not whole is not left
