@@ -18,12 +18,14 @@ class Brazil:
     """Limits of one spectrum.
 
     limits: width [%] -> (masses [GeV], observed, five expected: -2 .. +2 sigma), in `unit`: cross-section times
-    acceptance, or events. The bands are those of the first width; the others show their observed limits.
+    acceptance, or events. The bands are those of the first width; the others show their observed limits. method: how
+    they were computed, in words.
     """
 
     mass: str
     limits: dict[str, tuple[list[float], list[float], list[list[float]]]]
     unit: str
+    method: str
     lines: list[str]
     luminosity_fb: float | None
     sqrt_s: float
@@ -41,7 +43,7 @@ class Brazil:
             for width, (masses, observed, expected) in self.limits.items()
             for m, o, e in zip(masses, observed, expected, strict=True)
         ]
-        named = {"CL": "95 %", "signal": "Gaussian", "quantity": self.quantity}
+        named = {"CL": "95 %", "signal": "Gaussian", "quantity": self.quantity, "method": self.method}
         return Table(
             [
                 Variable("relative width", [float(r[0]) for r in rows], "%"),

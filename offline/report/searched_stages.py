@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from offline.report.numbers import interval, number, span
 from offline.report.page import Block, Fold, Gallery, Section, Table, Text
+from offline.search.drawings import methods
 from offline.search.summary import fit_quality, key_of
+from offline.statistics.limits import FEW
 
 if TYPE_CHECKING:
     from offline.report.searched import Page
@@ -139,7 +141,9 @@ def limits(section: Section, page: Page) -> None:
         Text(
             "Upper limits at 95 % CL (CLs) on the number of events of a Gaussian signal, divided by the luminosity: "
             "cross-section x branching fraction x acceptance x efficiency. The background parameters are free in every "
-            "fit. Widths are relative to the mass, added to the resolution of the detector."
+            "fit. Widths are relative to the mass, added to the resolution of the detector. Computed: "
+            f"{methods(page.results['limits']['rows'])}. Where fewer than about {FEW:g} events of background are under the "
+            "signal asymptotic formulae are not good enough; `method: auto` takes pseudo-experiments there."
         )
     )
     if rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -207,10 +208,11 @@ class Artist:
                 observed.append(scale * point["observed"])
                 expected.append([scale * v for v in point["expected"]])
         unit = "pb" if self.luminosity else "events"
-        drawing = Brazil(self.masses[key[1]]["label"], curves, unit, self._where(key), **self.common)
+        method = methods([row])
+        drawing = Brazil(self.masses[key[1]]["label"], curves, unit, method, self._where(key), **self.common)
         caption = (
             f"{self._title(key)}: upper limits at 95 % CL on a Gaussian signal of several relative widths, with the "
-            "bands expected for the narrowest."
+            f"bands expected for the narrowest; {method}."
         )
         return self.book.add(self._name("limit", key), drawing, f"Limits in {self._title(key)}", caption)
 
@@ -236,6 +238,13 @@ class Artist:
             "because too few events are left. Spectra that could be searched nowhere are not shown."
         )
         return [line, self.book.add("scan_map", Map(names, at, values, **self.common), "Map of the scan", caption)]
+
+
+def methods(rows: list[Row]) -> str:
+    """How the limits of some spectra were computed, in words."""
+    used = Counter(point["method"] for row in rows for point in row.get("points", []) if point["reason"] is None)
+    names = {"asymptotic": "by asymptotic formulae", "toys": "by pseudo-experiments", "pyhf": "by pyhf"}
+    return ", ".join(f"{n} {names[method]}" for method, n in used.most_common()) or "none"
 
 
 def stream_title(name: str) -> str:
