@@ -142,8 +142,8 @@ def limits(section: Section, page: Page) -> None:
             "Upper limits at 95 % CL (CLs) on the number of events of a Gaussian signal, divided by the luminosity: "
             "cross-section x branching fraction x acceptance x efficiency. The background parameters are free in every "
             "fit. Widths are relative to the mass, added to the resolution of the detector. Computed: "
-            f"{methods(page.results['limits']['rows'])}. Where fewer than about {FEW:g} events of background are under the "
-            "signal asymptotic formulae are not good enough; `method: auto` takes pseudo-experiments there."
+            f"{methods(page.results['limits']['rows'])}. Where fewer than about {FEW:g} events of background are under "
+            "the signal asymptotic formulae are not good enough; `method: auto` takes pseudo-experiments there."
         )
     )
     if rows:
