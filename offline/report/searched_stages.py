@@ -13,6 +13,9 @@ from offline.statistics.limits import FEW
 if TYPE_CHECKING:
     from offline.report.searched import Page
 
+FEW_ROWS = 12  # of a table that is not folded
+SHOWN = 4  # pictures of limits that are not folded
+
 
 def autoencoder(section: Section, page: Page) -> None:
     a = page.results["autoencoder"]
@@ -93,9 +96,9 @@ def _improvements(page: Page, r: dict[str, Any]) -> list[Block]:
 def _gain(values: list[float | None]) -> str:
     low, value, high = values
     if value is None:
-        return "not known" if low is None else f"above {low:+.0f} (no background left)"
-    ends = [f"{v:+.0f}" if v is not None else "no bound" for v in (low, high)]
-    return f"{value:+.0f} ({ends[0]} to {ends[1]})".replace(" ", "\u00a0")
+        return "not known" if low is None else f"above {round(low):+d} (no background left)"
+    ends = [f"{round(v):+d}" if v is not None else "no bound" for v in (low, high)]
+    return f"{round(value):+d} ({ends[0]} to {ends[1]})".replace(" ", "\u00a0")
 
 
 def _pair(row: dict[str, Any]) -> str:
@@ -147,12 +150,13 @@ def limits(section: Section, page: Page) -> None:
         )
     )
     if rows:
-        section.blocks.append(Table("Limits for the narrowest signal", head, rows))
+        found = Table("Limits for the narrowest signal", head, rows)
+        section.blocks.append(found if len(rows) <= FEW_ROWS else Fold(f"Table of {len(rows)} spectra", [found]))
     entries = [page.picture(entry) for entry in page.figures.limits.values()]
     if entries:
-        section.blocks.append(Gallery(entries[:2]))
-        if len(entries) > 2:
-            section.blocks.append(Fold(f"The other {len(entries) - 2} limits", [Gallery(entries[2:])]))
+        section.blocks.append(Gallery(entries[:SHOWN]))
+        if len(entries) > SHOWN:
+            section.blocks.append(Fold(f"The other {len(entries) - SHOWN} limits", [Gallery(entries[SHOWN:])]))
     if lost:
         section.blocks.append(Fold(f"{len(lost)} spectra without limits",
                                    [Table("Without limits", ["mass", "stream", "region", "why"], lost)]))  # fmt: skip
@@ -160,7 +164,10 @@ def limits(section: Section, page: Page) -> None:
 
 def scan(section: Section, page: Page) -> None:
     scan = page.results["scan"]
-    section.missing += [f"No threshold at {name}: {reason}." for name, reason in scan["refused"].items()]
+    refused = list(scan["refused"].items())
+    if refused:
+        names = refused[0][0] if len(refused) == 1 else f"{refused[0][0]} to {refused[-1][0]}"
+        section.missing.append(f"{len(refused)} thresholds left out, {names}; of the last: {refused[-1][1]}.")
     if not scan["steps"]:
         return
     relation = "at most " if scan["p_is_limit"] else ""
