@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from offline.figures.hepdata import Table, Variable, bins
 from offline.figures.style import COLOURS, FIT, GREY, INK, WINDOW, Floats, intervals, label, mass_axis, note, panels
 
+BEYOND = 1.2
+"""A picture ends at this times the end of the last filled bin."""
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -95,8 +98,10 @@ class Spectrum:
         bottom.set_ylim(-reach, reach)
         bottom.set_ylabel(r"pull [$\sigma$]", loc="center")
         filled = np.flatnonzero(n)
-        mass_axis(bottom, float(edges[min(filled[0], self.first)]) * 0.95, float(range_edges[-1]) * 1.05,
-                  f"{self.mass} [GeV]")  # fmt: skip
+        # a fit may go on far beyond the last event: the picture does not
+        high = min(float(range_edges[-1]), BEYOND * float(edges[filled[-1] + 1]))
+        high = max(high, self.window[1] if self.window else 0.0)
+        mass_axis(bottom, float(edges[min(filled[0], self.first)]) * 0.95, high * 1.05, f"{self.mass} [GeV]")
         figure.align_ylabels()
         return figure
 
