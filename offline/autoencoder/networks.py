@@ -58,7 +58,7 @@ class Convolutional:
 EPSILON = 1e-9
 """Of Adam, for our networks. The mean squared error of 1,287 cells, most of them zero, is 1e-5 and less, with gradients
 of 1e-8: the default of Keras, 1e-7, damps every step. The published deep networks need that damping at a learning rate
-of 1e-3; shallow ones end lower and in half the time without it (docs/autoencoder.md)."""
+of 1e-3; shallow ones end lower and sooner without it."""
 
 NETWORKS: dict[str, Dense | Convolutional] = {
     "wide": Dense((800, 400, 200, 400, 800)),
