@@ -18,7 +18,7 @@ from ad40.errors import InputError
 from ad40.fixed import Fixed
 from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.model import Model
-from ad40.network import Layer, Network, Score, write_network
+from ad40.network import Layer, Network, write_network
 from ad40.spec import LadderSpec, ObjectsSpec
 from models.card import Card
 from training.datasets import TEST, VALIDATION, Background
@@ -61,6 +61,7 @@ def integer_network(card: Card, weights: dict[str, tuple[NDArray[Any], NDArray[A
                 bias_format=layer.bias,
                 activation=layer.activation,
                 output=layer.output,
+                slope_shift=layer.slope_shift,
             )
         )
     return Network(
@@ -69,7 +70,7 @@ def integer_network(card: Card, weights: dict[str, tuple[NDArray[Any], NDArray[A
         spec_hash=objects.hash,
         input=card.input_stage(objects),
         layers=tuple(layers),
-        score=Score(kind=card.score_kind, mask=card.score_mask(objects)),
+        score=card.frozen_score(objects),
     )
 
 
