@@ -47,7 +47,7 @@ class ScoreCard:
     shift: int = 0
 
     def freeze(self, feature_mask: NDArray[np.bool_], units: int, last: Fixed) -> Score:
-        """The score of integers. feature_mask: inputs named by `features`, bool (57,). units, last: the last layer's."""
+        """The score of integers. feature_mask: inputs of `features`, bool (57,). units, last: the last layer's."""
         if self.kind in MASKED:
             return Score(self.kind, feature_mask, self.shift)
         if self.kind == "output":

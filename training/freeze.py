@@ -128,6 +128,10 @@ def freeze(folder: Path, model: Any, card: Card, sample: Background) -> dict[str
     if len(np.unique(validation)) < len(policy.seeds):
         raise InputError(folder, "score", f"{len(np.unique(validation))} distinct values", "a score that spreads")
     cuts = thresholds(validation, policy)
+    if cuts[-1] > network.score_max:
+        share = float((validation == network.score_max).mean())
+        expected = "a score that does not saturate: more integer bits or smaller weights in the last layer"
+        raise InputError(folder, "score", f"{network.score_max}, its largest, for {share:.1%} of the events", expected)
     seeds = tuple(Seed(s.name, card.name, cut, s.prescales) for s, cut in zip(policy.seeds, cuts, strict=True))
     menu = Menu((ModelRef(card.name, network.hash),), objects.hash, seeds, policy.columns)
     rng = np.random.default_rng(card.training.seed)
