@@ -49,6 +49,15 @@ def any_network(seed: int, name: str = "any", bits: int = 8, kind: str = "masked
     return Network(name, str(seed), spec.objects().hash, stage, tuple(layers), any_score(rng, kind, last))
 
 
+def spreading_network(kind: str, bits: int, present: bool) -> Network:
+    """The first random network of a kind whose scores of some edge codes are not all the same."""
+    for seed in range(300, 400):
+        network = any_network(seed, bits=bits, kind=kind, present=present)
+        if len(set(score_by_definition(network, edge_codes(network)[:20]))) > 3:
+            return network
+    raise AssertionError(f"no score of {kind} spreads")
+
+
 def any_score(rng: np.random.Generator, kind: str, outputs: int) -> Score:
     """A score over a last layer of `outputs` units with codes of 7 bits."""
     shift = 0 if kind == "masked_l1" else int(rng.integers(0, 4))
