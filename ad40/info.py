@@ -121,7 +121,7 @@ def _model(path: Path) -> dict[str, Any]:
     for layer in network.layers:
         _line(layer.name, f"weights {layer.weight_format.width} bits, {np.mean(layer.weight == 0):.0%} zero;"
               f" output {layer.output.width} bits, {layer.activation}")  # fmt: skip
-    _line("score", f"{network.score.kind}, {network.score_width} bits, steps of 2^-{network.score_fraction}")
+    _line("score", f"{network.score_text}, {network.score_width} bits, steps of 2^-{network.score_fraction}")
     for seed in model.menu.seeds:
         _line(seed.name, f">= {seed.threshold}, prescale {_prescales(seed.prescales)}")
     return {"kind": "model", "name": network.name, "version": network.version, "hash": network.hash}

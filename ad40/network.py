@@ -155,6 +155,12 @@ class Network:
         return Scoring(self.score, other, self.layers[-1].output)
 
     @property
+    def score_text(self) -> str:
+        """The score in a few words, for people."""
+        what = "inputs" if self.score.kind in MASKED else "outputs"
+        return f"{self.score.kind} over {int(self.score.mask.sum())} of {len(self.score.mask)} {what}"
+
+    @property
     def score_fraction(self) -> int:
         """Fraction bits of hw_score: value = hw_score * 2^-score_fraction."""
         return self.scoring.fraction

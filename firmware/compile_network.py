@@ -25,6 +25,7 @@ from ad40.errors import CheckError, MissingTool
 from ad40.fixed import OVERFLOW, ROUNDING, Fixed
 from ad40.network import Network
 from ad40.spec import LatencySpec
+from firmware.layer_logic import activation, dense, quantise_all
 from firmware.placement import place, total_ns
 from firmware.score_logic import score_logic
 from models import build  # sets TF_USE_LEGACY_KERAS before TensorFlow is imported
@@ -240,43 +241,6 @@ def _check_graph(graph: ModelGraph, network: Network) -> None:
             raise CheckError(f"{layer.name}: hls4ml has the slope {slope}, network.json {layer.activation}")
 
 
-def _constant(x: Any) -> NDArray[np.bool_]:
-    """Which elements do not depend on any input: neurons whose weights are all zero."""
-    return np.array([v.low == v.high for v in np.asarray(x)], np.bool_)
-
-
-def quantise(v: Any, fmt: Fixed) -> Any:
-    """One variable of alkaid in another format.
-
-    alkaid 0.8.2 rounds half to even wrongly in two cases, which are taken from it here: when only one value comes out
-    (constants, narrow ranges), and for variables all of whose values are ties (an odd half added to multiples of a
-    coarser step, as pruned neurons with a bias make). Of two neighbours, the even one of a tie v is v + half without
-    its last bit.
-    """
-    low, high = (float(x) for x in fmt.dequantise(fmt.quantise([v.low, v.high])))
-    if low == high and v.high - v.low < (1 << fmt.width) * fmt.lsb - fmt.lsb:
-        return alkaid.trace.FVariable.from_const(low, v.hwconf)
-    if fmt.rounding == "RND_CONV" and fmt.fraction < v.kif[2]:
-        if fmt.overflow == "SAT":
-            v = v.max_of(fmt.min_code * fmt.lsb).min_of(fmt.max_code * fmt.lsb)
-        up = v + fmt.lsb / 2
-        if up.kif[2] < v.kif[2]:
-            return up.quantize(fmt.signed, fmt.integer, fmt.fraction - 1, "WRAP", "TRN")
-    return v.quantize(fmt.signed, fmt.integer, fmt.fraction, fmt.overflow, fmt.rounding)
-
-
-def _quantise_all(x: Any, fmt: Fixed) -> Any:
-    values = np.array([quantise(v, fmt) for v in np.asarray(x)])
-    return alkaid.trace.FVArray(values, x.solver_options, hwconf=x.hwconf)
-
-
-def _dense(x: Any, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Any:
-    """x @ weight + bias. Constant inputs join the bias: alkaid's matrix product wants variables."""
-    constant = _constant(x)
-    values = np.array([v.low for v in np.asarray(x)[constant]], np.float64)
-    return x[~constant] @ weight[~constant] + (bias + values @ weight[constant])
-
-
 def _trace(graph: ModelGraph, network: Network, depth: int) -> tuple[Any, Any]:
     """Score and outputs as alkaid logic. depth: adder levels that a matrix product may take above the minimum
     (alkaid's hard_dc; -1: any)."""
@@ -289,27 +253,14 @@ def _trace(graph: ModelGraph, network: Network, depth: int) -> tuple[Any, Any]:
     results = []  # of the layers
     for node in _nodes(graph)[1:]:
         if node.class_name == "Dense":
-            x = _dense(x, *(np.asarray(node.weights[name].data, np.float64) for name in ("weight", "bias")))
+            x = dense(x, *(np.asarray(node.weights[name].data, np.float64) for name in ("weight", "bias")))
         else:
-            x = _activation(x, node)
-        x = _quantise_all(x, _graph_format(node))
+            x = activation(x, node)
+        x = quantise_all(x, _graph_format(node))
         results = [*results, x] if node.class_name == "Dense" else [*results[:-1], x]
     observed = [results[i] for i in network.observed]
     score = score_logic(network, inputs, present, observed[0], observed[-1])
     return alkaid.trace.trace(ports, [score]), alkaid.trace.trace(ports, np.concatenate(observed))
-
-
-def _activation(x: Any, node: Any) -> Any:
-    kind = node.get_attr("activation")
-    if kind == "relu":
-        return np.maximum(x, 0)
-    if kind == "LeakyReLU":
-        slope = float(node.get_attr("activ_param"))
-        values = [v if v.low >= 0 else v * slope if v.high <= 0 else v.msb_mux(v * slope, v) for v in np.asarray(x)]
-        return alkaid.trace.FVArray(np.array(values), x.solver_options, hwconf=x.hwconf)
-    if kind != "linear":
-        raise CheckError(f"{node.name}: activation {kind}; expected relu, LeakyReLU or linear")
-    return x
 
 
 def trace(graph: ModelGraph, network: Network, latency: LatencySpec) -> Interpreter:

@@ -97,6 +97,14 @@ def thresholds(scores: NDArray[np.integer], policy: LadderSpec) -> list[int]:
     return found
 
 
+def refuse_saturation(cuts: list[int], scores: NDArray[np.integer], most: int, folder: Path) -> None:
+    """Refuse thresholds that only a score above the largest possible one, `most`, would reach. Raises `InputError`."""
+    if cuts[-1] > most:
+        found = f"{most}, its largest, for {float((scores == most).mean()):.2%} of the validation events"
+        expected = "a score that does not saturate: more integer bits or smaller weights in the last layer"
+        raise InputError(folder, "score", found, expected)
+
+
 def edge_events(objects: ObjectsSpec, rng: np.random.Generator, random: int = 128) -> NDArray[np.int32]:
     """Directed codes int32 (n, 19, 3): empty, full, every field at its ends, phi wrap, then random codes."""
     slots = objects.slots
@@ -128,10 +136,7 @@ def freeze(folder: Path, model: Any, card: Card, sample: Background) -> dict[str
     if len(np.unique(validation)) < len(policy.seeds):
         raise InputError(folder, "score", f"{len(np.unique(validation))} distinct values", "a score that spreads")
     cuts = thresholds(validation, policy)
-    if cuts[-1] > network.score_max:
-        share = float((validation == network.score_max).mean())
-        expected = "a score that does not saturate: more integer bits or smaller weights in the last layer"
-        raise InputError(folder, "score", f"{network.score_max}, its largest, for {share:.1%} of the events", expected)
+    refuse_saturation(cuts, validation, network.score_max, folder)
     seeds = tuple(Seed(s.name, card.name, cut, s.prescales) for s, cut in zip(policy.seeds, cuts, strict=True))
     menu = Menu((ModelRef(card.name, network.hash),), objects.hash, seeds, policy.columns)
     rng = np.random.default_rng(card.training.seed)
