@@ -144,7 +144,7 @@ inline void layers(List<First, Second, Rest...>, const typename First::Sum (*x)[
 // Sums of the score for N events. x, here: inputs and masks of presence; y: outputs that are scored; kept: see layers.
 template <std::size_t N, class Net, class X, class Total>
 inline void sums([[maybe_unused]] const X (*x)[N], [[maybe_unused]] const X (*here)[N], const Total (*y)[N],
-                 [[maybe_unused]] const Total (*kept)[N], Total *total) {
+                 [[maybe_unused]] const Total (*kept)[N], Total *AD40_RESTRICT total) {
   constexpr bool masked = Net::kind == Kind::masked_l1 || Net::kind == Kind::masked_l2;
   if constexpr (Net::kind == Kind::output) {
     for (std::size_t e = 0; e < N; ++e) total[e] = static_cast<Total>(y[0][e] - Net::lowest);
@@ -212,8 +212,10 @@ inline void block(const typename Source::Word *events, std::uint32_t *scores) {
       pt[e] = Source::template value<Net>(events + e * Source::per_event, 3 * object.slot);
       here[object.slot][e] = static_cast<X>(pt[e] != 0 ? -1 : 0);
     }
-    if (object.present >= 0) {
-      for (std::size_t e = 0; e < N; ++e) x[object.present][e] = static_cast<X>(Net::one & here[object.slot][e]);
+    if constexpr (Net::rows > kInputs) {
+      for (std::size_t e = 0; object.present >= 0 && e < N; ++e) {
+        x[object.present][e] = static_cast<X>(Net::one & here[object.slot][e]);
+      }
     }
     for (int i = object.first; i < object.last; ++i) {
       const Input<Code> &in = Net::inputs[i];
