@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects, spec
+from ad40 import objects
 from ad40.differences import Column, Differences, seed_fields
 from ad40.emulator import Emulator
 from ad40.errors import HashMismatch, InputError
@@ -22,14 +22,14 @@ from ad40.model import Model
 
 FILE = "golden.npz"
 CODES = "codes"  # int16 (n, 19, 3)
-# dtype and shape after n of each answer
-ANSWERS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-    "inputs": (np.int64, (objects.N_INPUTS,)),
-    "outputs": (np.int64, (objects.N_INPUTS,)),
-    "hw_score": (np.int32, ()),
-    "seeds_before": (np.uint32, ()),
-    "seeds_after": (np.uint32, ()),
-    "l1a": (np.uint8, ()),
+# dtype and dimensions of each answer; inputs and outputs are as wide as those of the network
+ANSWERS: dict[str, tuple[type[np.generic], int]] = {
+    "inputs": (np.int64, 2),
+    "outputs": (np.int64, 2),
+    "hw_score": (np.int32, 1),
+    "seeds_before": (np.uint32, 1),
+    "seeds_after": (np.uint32, 1),
+    "l1a": (np.uint8, 1),
 }
 _HASHES = ("network_hash", "menu_hash", "hash")
 
@@ -88,11 +88,16 @@ def read(path: str | Path) -> Golden:
     if set(arrays) != wanted:
         raise InputError(path, "arrays", ", ".join(sorted(arrays)) or "none", ", ".join(sorted(wanted)))
     n = len(arrays[CODES]) if arrays[CODES].ndim else 0
-    shapes = {CODES: (np.int16, (objects.N_OBJECTS, objects.N_FEATURES)), **ANSWERS}
+    shapes: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+        CODES: (np.int16, (n, objects.N_OBJECTS, objects.N_FEATURES))
+    }
+    for name, (kind, dimensions) in ANSWERS.items():
+        width = arrays[name].shape[1:2] or (1,)  # `check` holds it against the network
+        shapes[name] = (kind, (n, *width) if dimensions == 2 else (n,))
     for name, (kind, shape) in shapes.items():
         array = arrays[name]
-        if array.dtype != kind or array.shape != (n, *shape):
-            raise InputError(path, name, f"{array.dtype} {array.shape}", f"{np.dtype(kind)} {(n, *shape)}")
+        if array.dtype != kind or array.shape != shape:
+            raise InputError(path, name, f"{array.dtype} {array.shape}", f"{np.dtype(kind)} {shape}")
     objects.check_codes(arrays[CODES], str(path))
     answers = {name: arrays[name] for name in ANSWERS}
     golden = Golden(arrays[CODES], answers, str(arrays["network_hash"]), str(arrays["menu_hash"]))
@@ -112,12 +117,15 @@ def check(model: Model) -> Differences:
         if getattr(golden, name) != here:
             raise HashMismatch(path, name, getattr(golden, name), f"{here}, that of the model folder")
     now = emulate(model, golden.codes)
+    for name in ("inputs", "outputs"):
+        if golden.answers[name].shape != now.answers[name].shape:
+            raise InputError(path, name, golden.answers[name].shape, f"{now.answers[name].shape}, of the network")
     seeds = seed_fields([seed.name for seed in model.menu.seeds])
-    values = [f"{slot}.{feature}" for slot in spec.objects().slot_names for feature in spec.FEATURES]
+    names = {"inputs": model.network.input_names, "outputs": model.network.output_names}
     columns: list[Column] = []
-    for name, (_, shape) in ANSWERS.items():
-        if shape:
-            columns += [Column(f"{name.removesuffix('s')} {value}") for value in values]
+    for name in ANSWERS:
+        if name in names:
+            columns += [Column(f"{name.removesuffix('s')} {value}") for value in names[name]]
         else:
             columns.append(Column(name, seeds if name.startswith("seeds") else None))
     found = Differences()

@@ -43,7 +43,7 @@ def _released() -> dict[str, Any]:
     rows = []
     for name in released.names():
         network = read_model(name).network
-        layers = "-".join(str(n) for n in (objects.N_INPUTS, *(len(layer.bias) for layer in network.layers)))
+        layers = "-".join(map(str, network.widths))
         events = len(golden.read(released.FOLDER / name / golden.FILE).codes)
         print(f"{name} {network.version}: {layers}, {events} golden events, network {network.hash}")
         rows.append({"name": name, "version": network.version, "hash": network.hash, "golden_events": events})
@@ -117,11 +117,11 @@ def _model(path: Path) -> dict[str, Any]:
     network = model.network
     print(f"{path}: model {network.name} {network.version}")
     _line("network", network.hash)
-    _line("layers", "-".join(str(n) for n in (objects.N_INPUTS, *(len(layer.bias) for layer in network.layers))))
+    _line("layers", "-".join(map(str, network.widths)))
     for layer in network.layers:
         _line(layer.name, f"weights {layer.weight_format.width} bits, {np.mean(layer.weight == 0):.0%} zero;"
               f" output {layer.output.width} bits, {layer.activation}")  # fmt: skip
-    _line("score", f"{network.score.kind}, {network.score_width} bits, steps of 2^-{network.score_fraction}")
+    _line("score", f"{network.score_text}, {network.score_width} bits, steps of 2^-{network.score_fraction}")
     for seed in model.menu.seeds:
         _line(seed.name, f">= {seed.threshold}, prescale {_prescales(seed.prescales)}")
     return {"kind": "model", "name": network.name, "version": network.version, "hash": network.hash}

@@ -50,11 +50,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a source is written from. scored: inputs of the score; inputs: those that are scored or connected.
+    """What a source is written from. kept: an earlier layer that the score reads; inputs: those that are scored or
+    connected; present: objects whose presence is connected; scored: outputs of the last layer that enter the score.
     code_bits, total_bits: of the types that hold the normalisation and the score."""
 
     layers: list[Dense]
+    kept: tuple[int, ...]
     inputs: list[Input]
+    present: list[int]
     scored: list[int]
     code_bits: int
     total_bits: int
@@ -64,15 +67,18 @@ def plan(network: Network) -> Plan:
     """Types and constants of a network. Raises `Ad40Error` when 64 bits do not hold it."""
     fmt = network.input.format
     ranges: list[Interval] = [(fmt.min_code, fmt.max_code)] * objects.N_INPUTS
+    ranges += [(0, network.input.one)] * (network.n_inputs - objects.N_INPUTS)
     fraction = fmt.fraction
     layers: list[Dense] = []
     for layer in network.layers:
         layers.append(_dense(layer, ranges, fraction))
         ranges, fraction = layers[-1].outputs, layer.output.fraction
     scored = np.flatnonzero(network.score.mask).tolist()
-    connected = np.flatnonzero(network.layers[0].weight.any(axis=1)).tolist()
-    inputs = [_input(network, i) for i in sorted({*connected, *scored})]
-    return Plan(layers, inputs, scored, _code_bits(network, inputs), _total_bits(network, layers[-1], scored))
+    used = np.flatnonzero(network.used_inputs).tolist()
+    inputs = [_input(network, i) for i in used if i < objects.N_INPUTS]
+    present = [i - objects.N_INPUTS for i in used if i >= objects.N_INPUTS]
+    bits = _code_bits(network, inputs), _total_bits(network, layers, scored)
+    return Plan(layers, network.observed[1:], inputs, present, scored, *bits)
 
 
 def _narrowest(low: int, high: int, what: str) -> int:
@@ -86,7 +92,7 @@ def _narrowest(low: int, high: int, what: str) -> int:
 def _dense(layer: Layer, ranges: list[Interval], fraction: int) -> Dense:
     """The layer on inputs in `ranges` with `fraction` fraction bits: the same sums as in `ad40.emulator`."""
     product = fraction + layer.weight_format.fraction
-    common = max(product, layer.bias_format.fraction)
+    common = max(product, layer.bias_format.fraction) + layer.slope_shift
     weight = [[int(w) << (common - product) for w in row] for row in layer.weight.T]
     bias = [int(b) << (common - layer.bias_format.fraction) for b in layer.bias]
     shift = common - layer.output.fraction
@@ -110,6 +116,7 @@ def _output(layer: Layer, sums: Interval, shift: int) -> Interval:
     """Bounds of an output's codes."""
     fmt = layer.output
     low, high = (max(end, 0) if layer.activation == "relu" else end for end in sums)
+    low, high = (end >> layer.slope_shift if end < 0 else end for end in (low, high))
     if shift < 0:
         low, high = low << -shift, high << -shift
     else:  # the floor and the ceiling bound every rounding
@@ -136,15 +143,24 @@ def _code_bits(network: Network, inputs: list[Input]) -> int:
     return _narrowest(min(ends), max(ends), "the normalisation of the inputs")
 
 
-def _total_bits(network: Network, last: Dense, scored: list[int]) -> int:
-    """Bits of the type that holds both sides in units of the score, each distance, and their sum."""
-    up_x = network.score_fraction - network.input.format.fraction
-    up_y = network.score_fraction - network.layers[-1].output.fraction
-    x_low, x_high = network.input.format.min_code << up_x, network.input.format.max_code << up_x
-    reach, total = 1 << max(up_x, up_y), 0
-    for i in scored:
-        y_low, y_high = (end << up_y for end in last.outputs[i])
-        distance = max(x_high - y_low, y_high - x_low)
-        reach = max(reach, distance, x_high, -x_low, y_high, -y_low)
-        total += distance
+def _total_bits(network: Network, layers: list[Dense], scored: list[int]) -> int:
+    """Bits of the type that holds both sides in units of the score, each term, and their sum."""
+    scoring, last = network.scoring, layers[-1]
+    codes = [last.outputs[i] for i in scored]
+    if network.score.kind in ("tables", "output"):
+        low, high = scoring.last.min_code, scoring.last.max_code  # an index is a code less the least one
+        return _narrowest(low, max(high - low, scoring.sum_max), "the score")
+    up_other, up = scoring.aligned
+    others: list[Interval] = [(0, 0)] * len(scored)
+    if network.score.kind == "distance":
+        others = [layers[network.observed[1]].outputs[i] for i in scored]
+    elif scoring.other:
+        others = [(scoring.other.min_code, scoring.other.max_code)] * len(scored)
+    reach, total = 1 << max(up_other, up), 0
+    for (low, high), (other_low, other_high) in zip(codes, others, strict=True):
+        y, x = (low << up, high << up), (other_low << up_other, other_high << up_other)
+        distance = max(x[1] - y[0], y[1] - x[0])
+        term = distance if network.score.kind == "masked_l1" else distance**2
+        reach = max(reach, term, x[1], -x[0], y[1], -y[0])
+        total += term
     return _narrowest(-reach, max(reach, total), "the score")

@@ -54,6 +54,10 @@ def _type(bits: int) -> str:
     return f"std::int{bits}_t"
 
 
+def _bool(value: bool) -> str:
+    return str(value).lower()
+
+
 def _number(value: int) -> str:
     """A literal; the most negative int64 has none of its own."""
     if value == -(1 << 63):
@@ -101,13 +105,14 @@ def _layer(i: int, p: Plan) -> str:
         f"struct Layer{i} {{  // {_text(layer.name)}: {n_in} to {len(rows)}, {first[-1]} weights, {_format(dense)}",
         f"  using Sum = {_type(dense.bits)};",
         f"  static constexpr std::size_t outputs = {len(rows)};\n  static constexpr int shift = {dense.shift};",
-        f"  static constexpr bool relu = {str(layer.activation == 'relu').lower()};",
+        f"  static constexpr bool relu = {_bool(layer.activation == 'relu')};",
+        f"  static constexpr int slope = {layer.slope_shift};  // what is negative drops so many bits",
+        f"  static constexpr bool kept = {_bool(i in p.kept)};  // for the score",
         f"  static constexpr Rounding rounding = Rounding::{fmt.rounding.lower()};",
         f"  static constexpr Overflow overflow = Overflow::{fmt.overflow.lower()};",
         f"  static constexpr Sum low = {_number(ends[0])}, high = {_number(ends[1])};"
         if fmt.overflow == "SAT"
-        else f"  static constexpr int width = {fmt.width};\n"
-        f"  static constexpr bool is_signed = {str(fmt.signed).lower()};",
+        else f"  static constexpr int width = {fmt.width};\n  static constexpr bool is_signed = {_bool(fmt.signed)};",
         _array("Sum", "bias", [_number(dense.bias[row]) for row in rows]),
         "  // {input, weight} of output k: terms[first[k]] up to terms[first[k + 1]]",
         _array("std::size_t", "first", [str(n) for n in first]),
@@ -134,8 +139,8 @@ def _terms(dense: Dense, rows: list[int]) -> tuple[list[str], list[int]]:
 
 def _network(model: Model, p: Plan) -> str:
     network, fmt = model.network, model.network.input.format
-    up_x = network.score_fraction - fmt.fraction
-    up_y = network.score_fraction - network.layers[-1].output.fraction
+    up_x, up_y = network.scoring.aligned
+    kept = len(p.layers[p.kept[0]].bias) if p.kept else 1
     layers = ", ".join(f"Layer{i}" for i in range(len(p.layers)))
     texts = {
         "name": network.name,
@@ -153,11 +158,15 @@ def _network(model: Model, p: Plan) -> str:
         f"  using Total = {_type(p.total_bits)};  // of the score",
         f"  static constexpr Code min = {_number(fmt.min_code)}, max = {_number(fmt.max_code)};",
         "  // index, low, high, offset, right, left",
-        _array("Input<Code>", "inputs", [_struct(i.index, i.low, i.high, i.offset, i.right, i.left) for i in p.inputs]),
+        _array("Input<Code>", "inputs", _inputs(p)),
         _array("Object", "objects", _objects(p)),
-        f"  static constexpr std::size_t outputs = {len(p.scored)};",
+        f"  static constexpr std::size_t rows = {network.n_inputs}, outputs = {len(p.scored)}, kept = {kept};",
+        f"  static constexpr X one = {_number(network.input.one if p.present else 0)};  // an object that is there",
+        f"  static constexpr Kind kind = Kind::{network.score.kind};",
+        f"  static constexpr int drop = {network.score.shift};  // low bits of the sum",
         f"  static constexpr Total up_x = {1 << up_x}, up_y = {1 << up_y};  // to units of the score",
         _array("Scored", "scored", [_struct(i, k) for k, i in enumerate(p.scored)]),
+        *_tables(network, p),
         f"  using Layers = List<{layers}>;",
         *_fields(),
         *_seeds(model),
@@ -166,9 +175,40 @@ def _network(model: Model, p: Plan) -> str:
     return "\n".join(lines)
 
 
+def _tables(network: Network, p: Plan) -> list[str]:
+    """Entries of all tables of the score, each of its own place, and the products of them."""
+    entries: list[int] = []
+    products = []
+    for term in network.score.terms:
+        row = []
+        for factor in term:
+            row += [p.scored.index(factor.output), len(entries)]
+            entries += factor.table.tolist()
+        products.append(_struct(*row, *((-1, 0) if len(term) == 1 else ())))
+    low = network.layers[-1].output.min_code
+    return [
+        f"  static constexpr Total lowest = {_number(low)};  // code of the first entry of a table",
+        _array("std::int32_t", "entries", [str(entry) for entry in entries] or ["0"]),
+        "  // output, first entry of its table, second output or -1, first entry of its table",
+        _array("Product", "products", products or ["{0, 0, -1, 0}"]),
+    ]
+
+
+def _inputs(p: Plan) -> list[str]:
+    rows = [_struct(i.index, i.low, i.high, i.offset, i.right, i.left) for i in p.inputs]
+    return rows or ["{0, 0, 0, 0, 0, 1}"]  # of a network that reads the presence of objects alone: no object names it
+
+
 def _objects(p: Plan) -> list[str]:
+    """Objects that are read: slot, inputs from first to last, and the input that is their presence or -1."""
     slots = [i.index // objects.N_FEATURES for i in p.inputs]
-    return [_struct(slot, slots.index(slot), slots.index(slot) + slots.count(slot)) for slot in sorted(set(slots))]
+    rows = []
+    for slot in sorted({*slots, *p.present}):
+        first = next((k for k, s in enumerate(slots) if s >= slot), len(slots))
+        rows.append(
+            _struct(slot, first, first + slots.count(slot), objects.N_INPUTS + slot if slot in p.present else -1)
+        )
+    return rows
 
 
 def _fields() -> list[str]:

@@ -1,10 +1,12 @@
 """The frozen network: integers only, with everything needed to run it bit for bit.
 
-Semantics, exact in integers (`ad40.emulator` is the executable form):
+Semantics, exact in integers (`ad40.emulator` is the fast form):
 
-* input    x = clip((code - offset) >> shift) in `input.format`; an absent object gives zeros
-* layer    y = output.quantise(activation(x @ weight + bias)), the accumulator unrounded
-* score    hw_score = sum over scored inputs of present objects of |x_i - y_i|, in LSBs of 2^-score.fraction
+* input    x = clip((code - offset) >> shift) in `input.format`; an absent object gives zeros. With `input.present`, one
+           more input for each object follows: 1.0 where it is there, 0 where not
+* layer    y = output.quantise(activation(x @ weight + bias)), the accumulator unrounded; leaky_relu multiplies what is
+           negative by 2^-slope_shift, exactly
+* score    see `ad40.score`
 """
 
 from __future__ import annotations
@@ -22,24 +24,32 @@ from ad40.errors import HashMismatch, SpecError
 from ad40.files import read_json, sha256_of, write_json
 from ad40.fixed import Fixed
 from ad40.schema import Node
+from ad40.score import MASKED, Score, Scoring, check_scoring, integers, read_score
 
-ACTIVATIONS = ("linear", "relu")
-SCORES = ("masked_l1",)
-FORMAT_VERSION = 1
+ACTIVATIONS = ("linear", "relu", "leaky_relu")
+FORMAT_VERSION = 2
+MAX_SLOPE_SHIFT = 8
 
 
 @dataclass(frozen=True, eq=False)
 class InputStage:
-    """Normalisation of the 57 inputs: offset and shift int64 (57,); a negative shift is a left shift."""
+    """Normalisation of the 57 inputs: offset and shift int64 (57,); a negative shift is a left shift. present: the
+    presence of the 19 objects follows as inputs 57 to 75."""
 
     offset: NDArray[np.int64]
     shift: NDArray[np.int64]
     format: Fixed
+    present: bool = False
+
+    @property
+    def one(self) -> int:
+        """Code of an object that is there, 1.0 in `format`."""
+        return 1 << self.format.fraction
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A dense layer: weight codes int64 (n_in, n_out), bias codes int64 (n_out,)."""
+    """A dense layer: weight codes int64 (n_in, n_out), bias codes int64 (n_out,). slope_shift: 0 but for leaky_relu."""
 
     name: str
     weight: NDArray[np.int64]
@@ -48,14 +58,24 @@ class Layer:
     bias_format: Fixed
     activation: str
     output: Fixed
+    slope_shift: int = 0
 
+    def scaled(self, fraction: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Weights and biases in one scale for inputs with `fraction` fraction bits, and the fraction bits of their
+        sums. A leaky slope adds bits, so that it leaves integers."""
+        product = fraction + self.weight_format.fraction
+        common = max(product, self.bias_format.fraction) + self.slope_shift
+        return self.weight << (common - product), self.bias << (common - self.bias_format.fraction), common
 
-@dataclass(frozen=True, eq=False)
-class Score:
-    """Which of the 57 inputs are scored: mask bool (57,)."""
-
-    kind: str
-    mask: NDArray[np.bool_]
+    def codes(self, x: NDArray[np.int64], fraction: int) -> NDArray[np.int64]:
+        """Output codes (n, n_out) of input codes (n, n_in) with `fraction` fraction bits, as the definition reads."""
+        weight, bias, common = self.scaled(fraction)
+        sums = x @ weight + bias
+        if self.activation == "relu":
+            sums = np.maximum(sums, 0)
+        elif self.activation == "leaky_relu":
+            sums = np.where(sums < 0, sums >> self.slope_shift, sums)
+        return self.output.quantise_codes(sums, common)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,27 +95,97 @@ class Network:
         return sha256_of(self.to_dict())
 
     @property
+    def n_inputs(self) -> int:
+        """Inputs of the first layer: 57, or 76 with the presence of the objects."""
+        return objects.N_INPUTS + (objects.N_OBJECTS if self.input.present else 0)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Inputs, and units of each layer."""
+        return (self.n_inputs, *(len(layer.bias) for layer in self.layers))
+
+    @property
+    def scored_inputs(self) -> NDArray[np.bool_]:
+        """Which of the 57 inputs the outputs are held against, bool (57,)."""
+        return self.score.mask if self.score.kind in MASKED else np.zeros(objects.N_INPUTS, np.bool_)
+
+    @property
+    def used_inputs(self) -> NDArray[np.bool_]:
+        """Which inputs reach the score, through a weight or by themselves, bool (n_inputs,)."""
+        used: NDArray[np.bool_] = np.asarray(self.layers[0].weight.any(axis=1))
+        used[: objects.N_INPUTS] |= self.scored_inputs
+        return used
+
+    @cached_property
+    def observed(self) -> tuple[int, ...]:
+        """Layers whose outputs an executor delivers, side by side: the last, and the earlier one of a distance."""
+        names = [layer.name for layer in self.layers]
+        last = len(names) - 1
+        return (last, names.index(self.score.layer)) if self.score.kind == "distance" else (last,)
+
+    @property
+    def output_fractions(self) -> NDArray[np.int64]:
+        """Fraction bits of each output that an executor delivers, int64 (outputs,)."""
+        layers = [self.layers[i] for i in self.observed]
+        return np.concatenate([np.full(len(layer.bias), layer.output.fraction) for layer in layers])
+
+    @property
+    def input_names(self) -> list[str]:
+        """A name of each input of the first layer."""
+        slots = spec.objects().slot_names
+        names = [f"{slot}.{feature}" for slot in slots for feature in spec.FEATURES]
+        return names + [f"{slot}.present" for slot in slots if self.input.present]
+
+    @property
+    def output_names(self) -> list[str]:
+        """A name of each output that an executor delivers: its input's when it is held against one."""
+        if self.score.kind in MASKED:
+            return self.input_names[: objects.N_INPUTS]
+        layers = [self.layers[i] for i in self.observed]
+        return [f"{layer.name}[{i}]" for layer in layers for i in range(len(layer.bias))]
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """The score on the formats of this network."""
+        other = None
+        if self.score.kind in MASKED:
+            other = self.input.format
+        elif self.score.kind == "distance":
+            other = self.layers[self.observed[1]].output
+        return Scoring(self.score, other, self.layers[-1].output)
+
+    @property
+    def score_text(self) -> str:
+        """The score in a few words, for people."""
+        what = "inputs" if self.score.kind in MASKED else "outputs"
+        return f"{self.score.kind} over {int(self.score.mask.sum())} of {len(self.score.mask)} {what}"
+
+    @property
     def score_fraction(self) -> int:
         """Fraction bits of hw_score: value = hw_score * 2^-score_fraction."""
-        return max(self.input.format.fraction, self.layers[-1].output.fraction)
+        return self.scoring.fraction
 
     @property
     def score_max(self) -> int:
         """Largest hw_score that the formats allow."""
-        x, y = self.input.format, self.layers[-1].output
-        up_x, up_y = self.score_fraction - x.fraction, self.score_fraction - y.fraction
-        most = max((x.max_code << up_x) - (y.min_code << up_y), (y.max_code << up_y) - (x.min_code << up_x))
-        return int(self.score.mask.sum()) * most
+        return self.scoring.max
 
     @property
     def score_width(self) -> int:
         """Bits of hw_score, unsigned."""
         return self.score_max.bit_length()
 
+    @property
+    def format_version(self) -> int:
+        """The first version of the document that can hold this network, so that each network has one document."""
+        first = self.score.kind == "masked_l1" and not self.score.shift and not self.input.present
+        return 1 if first and all(layer.activation != "leaky_relu" for layer in self.layers) else 2
+
     def to_dict(self) -> dict[str, Any]:
         """The document form."""
+        version = self.format_version
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": version,
             "name": self.name,
             "version": self.version,
             "spec_hash": self.spec_hash,
@@ -103,7 +193,8 @@ class Network:
                 "offset": self.input.offset.tolist(),
                 "shift": self.input.shift.tolist(),
                 "format": self.input.format.to_dict(),
-            },
+            }
+            | ({"present": self.input.present} if version > 1 else {}),
             "layers": [
                 {
                     "name": layer.name,
@@ -114,10 +205,22 @@ class Network:
                     "activation": layer.activation,
                     "output": layer.output.to_dict(),
                 }
+                | ({"slope_shift": layer.slope_shift} if layer.activation == "leaky_relu" else {})
                 for layer in self.layers
             ],
-            "score": {"kind": self.score.kind, "mask": self.score.mask.astype(int).tolist()},
+            "score": self.score.to_dict(version),
         }
+
+
+def output_codes(network: Network, inputs: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Output codes int64 (n, outputs) of input codes (n, n_inputs) in 64-bit integers throughout, as the definition
+    reads: slow, and for checks of the fast ways."""
+    x, fraction = inputs.astype(np.int64), network.input.format.fraction
+    found = []
+    for layer in network.layers:
+        x, fraction = layer.codes(x, fraction), layer.output.fraction
+        found.append(x)
+    return np.concatenate([found[i] for i in network.observed], axis=1)
 
 
 def score_codes(
@@ -126,16 +229,15 @@ def score_codes(
     outputs: NDArray[np.integer],
     present: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
-    """hw_score int32 (n,) of input and output codes (n, 57) and present objects bool (n, 19).
+    """hw_score int32 (n,) of input codes (n, n_inputs), output codes (n, outputs) and present objects bool (n, 19).
 
     The definition shared by every executor that delivers network outputs.
     """
-    scored = network.score.mask & np.repeat(present, objects.N_FEATURES, axis=1)
-    up_x = network.score_fraction - network.input.format.fraction
-    up_y = network.score_fraction - network.layers[-1].output.fraction
-    difference = (inputs.astype(np.int64) << up_x) - (outputs.astype(np.int64) << up_y)
-    total: NDArray[np.int64] = (np.abs(difference) * scored).sum(axis=1)
-    return total.astype(np.int32)
+    n = len(network.layers[-1].bias)
+    if network.score.kind in MASKED:
+        here = np.repeat(present, objects.N_FEATURES, axis=1)
+        return network.scoring(outputs[:, :n], inputs[:, : objects.N_INPUTS], here)
+    return network.scoring(outputs[:, :n], outputs[:, n:] if network.score.kind == "distance" else None, None)
 
 
 def write_network(path: str | Path, network: Network) -> None:
@@ -148,35 +250,28 @@ def read_network(path: str | Path) -> Network:
     or was frozen with other object scales."""
     node = Node(read_json(path), path)
     node.keys({"format_version", "name", "version", "spec_hash", "input", "layers", "score", "hash"})
-    node["format_version"].integer(FORMAT_VERSION, FORMAT_VERSION)
-    node["input"].keys({"offset", "shift", "format"})
-    node["score"].keys({"kind", "mask"})
+    version = node["format_version"].integer(1, FORMAT_VERSION)
+    stage = _read_input(node["input"], version)
     layers: list[Layer] = []
-    width = objects.N_INPUTS
+    width = objects.N_INPUTS + (objects.N_OBJECTS if stage.present else 0)
     for child in node["layers"]:
-        layers.append(_read_layer(child, width))
+        layers.append(_read_layer(child, width, version))
         width = len(layers[-1].bias)
-    if width != objects.N_INPUTS:
-        raise SpecError(path, "layers", f"{width} outputs", f"{objects.N_INPUTS} outputs of the last layer")
+    names = [layer.name for layer in layers]
+    if not layers or len(set(names)) != len(names):
+        raise SpecError(path, "layers", names, "at least one layer, each with a name of its own")
+    widths = {layer.name: len(layer.bias) for layer in layers}
     network = Network(
         name=node["name"].text(),
         version=node["version"].text(),
         spec_hash=node["spec_hash"].text(),
-        input=InputStage(
-            offset=_integers(node["input"]["offset"], (objects.N_INPUTS,), -(1 << 16), 1 << 16),
-            shift=_integers(node["input"]["shift"], (objects.N_INPUTS,), -16, 16),
-            format=Fixed.from_node(node["input"]["format"]),
-        ),
+        input=stage,
         layers=tuple(layers),
-        score=Score(
-            kind=node["score"]["kind"].choice(SCORES),
-            mask=_integers(node["score"]["mask"], (objects.N_INPUTS,), 0, 1).astype(np.bool_),
-        ),
+        score=read_score(node["score"], version, objects.N_INPUTS, layers[-1].output, widths),
     )
-    if not network.score.mask.any():
-        raise SpecError(path, "score.mask", "all 0", "at least one scored input")
-    if network.score_width > 31:
-        raise SpecError(path, "score", f"{network.score_width} bits", "formats whose score fits 31 bits")
+    check_scoring(network.scoring, node["score"])
+    if network.format_version != version:
+        raise node["format_version"].fault(f"{network.format_version}, the first that holds such a network")
     if network.hash != node["hash"].value:
         raise HashMismatch(path, "hash of the content", network.hash, f"the recorded {node['hash'].value}")
     if network.spec_hash != spec.objects().hash:
@@ -184,36 +279,34 @@ def read_network(path: str | Path) -> Network:
     return network
 
 
-def _read_layer(node: Node, n_in: int) -> Layer:
-    node.keys({"name", "weight", "weight_format", "bias", "bias_format", "activation", "output"})
+def _read_input(node: Node, version: int) -> InputStage:
+    node.keys({"offset", "shift", "format", *({"present"} if version > 1 else ())})
+    stage = InputStage(
+        offset=integers(node["offset"], (objects.N_INPUTS,), -(1 << 16), 1 << 16),
+        shift=integers(node["shift"], (objects.N_INPUTS,), -16, 16),
+        format=Fixed.from_node(node["format"]),
+        present=version > 1 and node["present"].boolean(),
+    )
+    if stage.present and (stage.format.integer < 1 or stage.format.fraction < 0):
+        raise node["format"].fault("a format that holds 1, the input of a present object")
+    return stage
+
+
+def _read_layer(node: Node, n_in: int, version: int) -> Layer:
+    keys = {"name", "weight", "weight_format", "bias", "bias_format", "activation", "output"}
+    leaky = isinstance(node.value, dict) and node.value.get("activation") == "leaky_relu" and version > 1
+    node.keys(keys | {"slope_shift"} if leaky else keys)
     weight_format, bias_format = Fixed.from_node(node["weight_format"]), Fixed.from_node(node["bias_format"])
     if not isinstance(node["bias"].value, list) or not node["bias"].value:
         raise node["bias"].fault("a list of integers")
     n_out = len(node["bias"].value)
     return Layer(
         name=node["name"].text(),
-        weight=_integers(node["weight"], (n_in, n_out), weight_format.min_code, weight_format.max_code),
+        weight=integers(node["weight"], (n_in, n_out), weight_format.min_code, weight_format.max_code),
         weight_format=weight_format,
-        bias=_integers(node["bias"], (n_out,), bias_format.min_code, bias_format.max_code),
+        bias=integers(node["bias"], (n_out,), bias_format.min_code, bias_format.max_code),
         bias_format=bias_format,
-        activation=node["activation"].choice(ACTIVATIONS),
+        activation=node["activation"].choice(ACTIVATIONS if version > 1 else ACTIVATIONS[:2]),
         output=Fixed.from_node(node["output"]),
+        slope_shift=node["slope_shift"].integer(1, MAX_SLOPE_SHIFT) if leaky else 0,
     )
-
-
-def _integers(node: Node, shape: tuple[int, ...], low: int, high: int) -> NDArray[np.int64]:
-    """An array of integers of a given shape, each in [low, high]."""
-    try:
-        array = np.array(node.value)
-    except ValueError:
-        array = np.empty(0)
-    if array.shape != shape or array.dtype.kind not in "iu":
-        raise SpecError(node.file, node.path, f"{array.dtype} of shape {array.shape}", f"integers of shape {shape}")
-    if array.min() < low or array.max() > high:
-        raise SpecError(
-            node.file,
-            node.path,
-            f"{array.min()} to {array.max()}",
-            f"codes from {low} to {high} of its format",
-        )
-    return array.astype(np.int64)

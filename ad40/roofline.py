@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ad40 import objects
 from ad40.emulator import Emulator, Floats
 from ad40.errors import CheckError
-from ad40.network import Network, score_codes
+from ad40.network import Network, output_codes, score_codes
 
 SIZE = 1024  # of the square matrices that measure the peak of products
 PASS = 58368  # elements of an array that a pass goes over: 1,024 events x 57
@@ -89,15 +89,7 @@ class _Sparse:
 def integer_score(network: Network, emulator: Emulator, codes: NDArray[np.int32]) -> NDArray[np.int32]:
     """hw_score (n,) with 64-bit integers throughout, as the definition of the network reads."""
     inputs = emulator.inputs(codes)
-    x: NDArray[np.int64] = inputs.astype(np.int64)
-    fraction = network.input.format.fraction
-    for layer in network.layers:
-        product = fraction + layer.weight_format.fraction
-        both = max(product, layer.bias_format.fraction)
-        y = ((x @ layer.weight) << (both - product)) + (layer.bias << (both - layer.bias_format.fraction))
-        x = layer.output.quantise_codes(np.maximum(y, 0) if layer.activation == "relu" else y, both)
-        fraction = layer.output.fraction
-    return score_codes(network, inputs, x, objects.present(codes))
+    return score_codes(network, inputs, output_codes(network, inputs), objects.present(codes))
 
 
 def methods(network: Network) -> dict[str, Callable[[NDArray[np.int32]], NDArray[np.int32]]]:

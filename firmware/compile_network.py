@@ -1,8 +1,8 @@
 """QKeras -> hls4ml -> pipelined Verilog. The only module that imports hls4ml and alkaid.
 
 The Verilog is traced from hls4ml's graph, after all of its optimiser passes, and not from QKeras: so there is one
-opinion about every precision, and the C++ emulation, the interpreter and the RTL share it. The trace adds the
-masked L1 score, which hls4ml does not know.
+opinion about every precision, and the C++ emulation, the interpreter and the RTL share it. The trace adds the score
+(`firmware.score_logic`), which hls4ml does not know.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from ad40.errors import CheckError, MissingTool
 from ad40.fixed import OVERFLOW, ROUNDING, Fixed
 from ad40.network import Network
 from ad40.spec import LatencySpec
+from firmware.layer_logic import activation, dense, quantise_all
 from firmware.placement import place, total_ns
+from firmware.score_logic import score_logic
 from models import build  # sets TF_USE_LEGACY_KERAS before TensorFlow is imported
 
 try:
@@ -45,14 +47,15 @@ PROJECT = "ad40_hls"  # name of the hls4ml project and of its top function
 COMPILED = "ad40_network"  # name of the Verilog module that alkaid writes, before the number of the model
 SCORE_FILE, OUTPUTS_FILE = "score.alir.json.gz", "outputs.alir.json.gz"
 DEPTHS = (-1, 0, 1, 2)
+ACTIVATIONS = ("Activation", "ParametrizedActivation")  # of hls4ml; the second is LeakyReLU
 
 
 @dataclass(frozen=True, eq=False)
 class Interpreter:
     """alkaid's integer interpreters of the traced logic.
 
-    score: exactly the logic that becomes Verilog, 76 inputs -> hw_score. outputs: the same trace with the 57
-    network outputs kept.
+    score: exactly the logic that becomes Verilog, 57 inputs and 19 present bits -> hw_score. outputs: the same trace
+    with the network outputs kept, of the last layer and of the earlier one of a distance.
     """
 
     network: Network
@@ -60,18 +63,18 @@ class Interpreter:
     outputs: Any
 
     def _ports(self, inputs: NDArray[np.integer], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-        values = self.network.input.format.dequantise(inputs)
+        values = self.network.input.format.dequantise(inputs[:, : objects.N_INPUTS])
         return np.ascontiguousarray(np.concatenate([values, present.astype(np.float64)], axis=1))
 
     def scores(self, inputs: NDArray[np.integer], present: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """hw_score (n,) of input codes (n, 57) and present objects (n, 19)."""
+        """hw_score (n,) of input codes (n, n_inputs) and present objects (n, 19)."""
         value = self.score.predict(self._ports(inputs, present), n_threads=1).reshape(-1)
         return _to_codes(value, self.network.score_fraction)
 
     def output_codes(self, inputs: NDArray[np.integer], present: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Output codes (n, 57) of the last layer's format."""
+        """Output codes (n, outputs) of their layers' formats."""
         values = self.outputs.predict(self._ports(inputs, present), n_threads=1)
-        return _to_codes(values.reshape(len(inputs), -1), self.network.layers[-1].output.fraction)
+        return _to_codes(values.reshape(len(inputs), -1), self.network.output_fractions)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,12 +87,12 @@ class Interpreter:
         return cls(network, *logic)
 
 
-def _to_codes(values: NDArray[np.float64], fraction: int) -> NDArray[np.int64]:
+def _to_codes(values: NDArray[np.float64], fraction: int | NDArray[np.int64]) -> NDArray[np.int64]:
     """Integer codes of values that must lie on the grid of 2^-fraction."""
-    scaled = values * 2.0**fraction
+    scaled = values * 2.0 ** np.asarray(fraction, np.float64)
     codes = np.rint(scaled)
     if not np.array_equal(codes, scaled):
-        raise CheckError(f"values off the grid of 2^-{fraction}: a precision was lost between the tools")
+        raise CheckError(f"values off the grid of 2^-{np.max(fraction)}: a precision was lost between the tools")
     return codes.astype(np.int64)
 
 
@@ -114,21 +117,26 @@ def hls_config(model: Any, network: Network, latency: LatencySpec, folder: Path)
     names: dict[str, Any] = {
         layers[0].name: {"Precision": {"result": _hls_type(network.input.format).replace("RND_CONV,SAT", "TRN,WRAP")}}
     }
-    dense = ""
+    dense = leaky = ""
     for layer in layers[1:]:
         kind = type(layer).__name__
         if kind == "QDense":
             dense = layer.name
             precision = dict.fromkeys(("weight", "bias", "accum", "result"), "auto")
             names[dense] = {"Precision": precision, "Strategy": "Latency", "ReuseFactor": 1}
+        elif kind == "LeakyReLU":
+            leaky = layer.name
         elif kind == "QActivation":
             result = _hls_type(_quantiser_format(layer.quantizer))
             names[layer.name] = {"Precision": {"result": result}}
-            if type(layer.quantizer).__name__ == "quantized_bits":
+            if leaky:
+                names[leaky] = {"Precision": {"param": "auto", "result": result}}
+            elif type(layer.quantizer).__name__ == "quantized_bits":
                 names[dense]["Precision"]["result"] = result
                 names[f"{dense}_linear"] = names[layer.name]  # hls4ml's own activation between the two
+            leaky = ""
         else:
-            raise CheckError(f"layer {layer.name} is a {kind}; the compiler knows QDense and QActivation")
+            raise CheckError(f"layer {layer.name} is a {kind}; the compiler knows QDense, LeakyReLU and QActivation")
     config: dict[str, Any] = create_config(
         output_dir=str(folder),
         project_name=PROJECT,
@@ -182,10 +190,10 @@ def load_emulation(graph: ModelGraph, library: Path) -> None:
 
 
 def predict_codes(graph: ModelGraph, network: Network, inputs: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Output codes (n, 57) of hls4ml's C++ emulation, by its own `predict`."""
+    """Output codes (n, outputs) of hls4ml's C++ emulation, by its own `predict`."""
     values = network.input.format.dequantise(inputs).astype(np.float32)
-    outputs = graph.predict(np.ascontiguousarray(values)).reshape(len(inputs), -1)
-    return _to_codes(outputs.astype(np.float64), network.layers[-1].output.fraction)
+    outputs = [y.reshape(len(inputs), -1) for y in build.as_list(graph.predict(np.ascontiguousarray(values)))]
+    return _to_codes(np.concatenate(outputs, axis=1).astype(np.float64), network.output_fractions)
 
 
 def _graph_format(node: Any) -> Fixed:
@@ -201,8 +209,8 @@ def _graph_format(node: Any) -> Fixed:
 def _nodes(graph: ModelGraph) -> list[Any]:
     nodes = list(graph.get_layers())
     kinds = [node.class_name for node in nodes]
-    if kinds[0] not in ("Input", "InputLayer") or set(kinds[1:]) - {"Dense", "Activation"}:
-        raise CheckError(f"hls4ml made the layers {kinds}; the compiler knows Input, Dense and Activation")
+    if kinds[0] not in ("Input", "InputLayer") or set(kinds[1:]) - {"Dense", *ACTIVATIONS}:
+        raise CheckError(f"hls4ml made the layers {kinds}; the compiler knows Input, Dense, {', '.join(ACTIVATIONS)}")
     return nodes
 
 
@@ -211,7 +219,7 @@ def _check_graph(graph: ModelGraph, network: Network) -> None:
     dense = [node for node in _nodes(graph) if node.class_name == "Dense"]
     if len(dense) != len(network.layers):
         raise CheckError(f"hls4ml has {len(dense)} dense layers, network.json {len(network.layers)}")
-    ends = [node for node in _nodes(graph) if node.class_name == "Activation" or node.get_attr("n_out")]
+    ends = [node for node in _nodes(graph) if node.class_name in ACTIVATIONS or node.get_attr("n_out")]
     for node, layer in zip(dense, network.layers, strict=True):
         for name, frozen, fmt in (
             ("weight", layer.weight, layer.weight_format),
@@ -224,47 +232,13 @@ def _check_graph(graph: ModelGraph, network: Network) -> None:
                     "from network.json; freeze the model again"
                 )
         index = ends.index(node)
-        after = ends[index + 1] if index + 1 < len(ends) and ends[index + 1].class_name == "Activation" else node
+        after = ends[index + 1] if index + 1 < len(ends) and ends[index + 1].class_name in ACTIVATIONS else node
         found_format = _graph_format(after)
         if found_format != layer.output:
             raise CheckError(f"{layer.name}: hls4ml quantises to {found_format}, network.json to {layer.output}")
-
-
-def _constant(x: Any) -> NDArray[np.bool_]:
-    """Which elements do not depend on any input: neurons whose weights are all zero."""
-    return np.array([v.low == v.high for v in np.asarray(x)], np.bool_)
-
-
-def quantise(v: Any, fmt: Fixed) -> Any:
-    """One variable of alkaid in another format.
-
-    alkaid 0.8.2 rounds half to even wrongly in two cases, which are taken from it here: when only one value comes out
-    (constants, narrow ranges), and for variables all of whose values are ties (an odd half added to multiples of a
-    coarser step, as pruned neurons with a bias make). Of two neighbours, the even one of a tie v is v + half without
-    its last bit.
-    """
-    low, high = (float(x) for x in fmt.dequantise(fmt.quantise([v.low, v.high])))
-    if low == high and v.high - v.low < (1 << fmt.width) * fmt.lsb - fmt.lsb:
-        return alkaid.trace.FVariable.from_const(low, v.hwconf)
-    if fmt.rounding == "RND_CONV" and fmt.fraction < v.kif[2]:
-        if fmt.overflow == "SAT":
-            v = v.max_of(fmt.min_code * fmt.lsb).min_of(fmt.max_code * fmt.lsb)
-        up = v + fmt.lsb / 2
-        if up.kif[2] < v.kif[2]:
-            return up.quantize(fmt.signed, fmt.integer, fmt.fraction - 1, "WRAP", "TRN")
-    return v.quantize(fmt.signed, fmt.integer, fmt.fraction, fmt.overflow, fmt.rounding)
-
-
-def _quantise_all(x: Any, fmt: Fixed) -> Any:
-    values = np.array([quantise(v, fmt) for v in np.asarray(x)])
-    return alkaid.trace.FVArray(values, x.solver_options, hwconf=x.hwconf)
-
-
-def _dense(x: Any, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Any:
-    """x @ weight + bias. Constant inputs join the bias: alkaid's matrix product wants variables."""
-    constant = _constant(x)
-    values = np.array([v.low for v in np.asarray(x)[constant]], np.float64)
-    return x[~constant] @ weight[~constant] + (bias + values @ weight[constant])
+        slope = after.get_attr("activ_param") if after.class_name == "ParametrizedActivation" else None
+        if slope != (2.0**-layer.slope_shift if layer.activation == "leaky_relu" else None):
+            raise CheckError(f"{layer.name}: hls4ml has the slope {slope}, network.json {layer.activation}")
 
 
 def _trace(graph: ModelGraph, network: Network, depth: int) -> tuple[Any, Any]:
@@ -275,19 +249,18 @@ def _trace(graph: ModelGraph, network: Network, depth: int) -> tuple[Any, Any]:
     fmt = network.input.format
     inputs = quantize(ports[: objects.N_INPUTS], int(fmt.signed), fmt.integer, fmt.fraction)
     present = quantize(ports[objects.N_INPUTS :], 0, 1, 0)
-    x = inputs
+    x = np.concatenate([inputs, present]) if network.input.present else inputs
+    results = []  # of the layers
     for node in _nodes(graph)[1:]:
         if node.class_name == "Dense":
-            x = _dense(x, *(np.asarray(node.weights[name].data, np.float64) for name in ("weight", "bias")))
-        elif node.get_attr("activation") == "relu":
-            x = np.maximum(x, 0)
-        elif node.get_attr("activation") != "linear":
-            raise CheckError(f"{node.name}: activation {node.get_attr('activation')}; expected relu or linear")
-        x = _quantise_all(x, _graph_format(node))
-    scored = np.flatnonzero(network.score.mask)
-    distance = np.abs(inputs[scored] - x[scored])
-    gated = np.where(present[scored // objects.N_FEATURES], distance, 0)
-    return alkaid.trace.trace(ports, [np.sum(gated)]), alkaid.trace.trace(ports, x)
+            x = dense(x, *(np.asarray(node.weights[name].data, np.float64) for name in ("weight", "bias")))
+        else:
+            x = activation(x, node)
+        x = quantise_all(x, _graph_format(node))
+        results = [*results, x] if node.class_name == "Dense" else [*results[:-1], x]
+    observed = [results[i] for i in network.observed]
+    score = score_logic(network, inputs, present, observed[0], observed[-1])
+    return alkaid.trace.trace(ports, [score]), alkaid.trace.trace(ports, np.concatenate(observed))
 
 
 def trace(graph: ModelGraph, network: Network, latency: LatencySpec) -> Interpreter:
@@ -369,9 +342,10 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0
 
 
 def _name_stages(folder: Path, name: str) -> None:
-    """alkaid names the modules of the stages logic0, logic1, ... in every network: give them the network's name."""
+    """alkaid names the modules of the stages logic0, logic1, ... in every network, and those of tables after their
+    content: give them the network's name."""
     stages = {path.stem for path in folder.glob("logic*.v")}
-    pattern = re.compile(r"\b(" + "|".join(sorted(stages, key=len, reverse=True)) + r")\b")
+    pattern = re.compile(r"\b(" + "|".join([*sorted(stages, key=len, reverse=True), r"table_\w+"]) + r")\b")
     for path in sorted(folder.glob("*.v")):
         text = pattern.sub(rf"{name}_\1", path.read_text(encoding="utf-8"))
         if path.stem in stages:

@@ -74,10 +74,9 @@ def _check_network(network: Network, file: Path, types: ObjectsSpec) -> None:
     if work > WORD_BITS:
         raise SpecError(file, "input", f"{work} bits wide after offset and shift of a code of {bits} bits",
                         f"offsets, left shifts and a format that stay within {WORD_BITS}")  # fmt: skip
-    widest = 0
+    widest, used = 0, network.used_inputs
     for i, code in enumerate(_code_ranges(types)):
-        used = bool(network.score.mask[i]) or bool(network.layers[0].weight[i].any())
-        if code is None or not used:
+        if code is None or not used[i]:
             continue
         name, low, high = code
         shift = int(x.shift[i])

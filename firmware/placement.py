@@ -15,11 +15,12 @@ from typing import Any
 from firmware.synth.netlist import delays
 
 # alkaid's operations (docs/alir.md of its sources)
-NEGATE, INPUT, ADD, SUBTRACT, RELU, QUANTISE, ADD_CONSTANT, CONSTANT, MUX, UNARY_BITS, BINARY_BITS = (
+NEGATE, INPUT, ADD, SUBTRACT, RELU, QUANTISE, ADD_CONSTANT, CONSTANT, MUX, LOOKUP, UNARY_BITS, BINARY_BITS = (
     *range(-2, 7),
-    *(9, 10),
+    *(8, 9, 10),
 )
 LUT_INPUTS, CARRY_BITS = 6, 4  # of a LUT; of a CARRY4
+MUX_BITS = 2  # inputs that the multiplexers F7 and F8 behind the LUTs add
 
 
 def _bits(interval: Any) -> int:
@@ -47,7 +48,12 @@ def operation_delays(ops: Sequence[Any]) -> list[float]:
         elif op.opcode == UNARY_BITS:  # all or any of the bits of its operand
             inputs = max(2, _bits(ops[op.addr[0]].qint))
             found.append(lut * math.ceil(math.log(inputs, LUT_INPUTS)))
-        else:  # multiplications and tables, which these networks do not have: as alkaid estimates them
+        elif op.opcode == LOOKUP:
+            bits = _bits(ops[op.addr[0]].qint)
+            muxes = min(max(bits - LUT_INPUTS, 0), MUX_BITS)
+            more = math.ceil(max(bits - LUT_INPUTS - MUX_BITS, 0) / MUX_BITS)  # a LUT chooses among four
+            found.append(lut + muxes * d["mux"] + more * (d["net"] + d["lut"]))
+        else:  # multiplications, which `score_logic` does not make: as alkaid estimates them
             found.append(op.latency - max((ops[a].latency for a in op.addr), default=op.latency))
     return found
 

@@ -36,16 +36,18 @@ Integers = NDArray[np.integer]
 
 @dataclass
 class Rung:
-    """One pair of executors: events compared, events with a different output or score, and the first of them."""
+    """One pair of executors: events compared, events with a different output or score, and the first of them. outputs:
+    their names."""
 
     name: str
     executor: str
+    outputs: list[str]
     events: int = 0
     mismatches: int = 0
     first: str = ""
 
     def compare(self, start: int, found: tuple[Integers, Integers], wanted: tuple[Integers, Integers]) -> None:
-        """found, wanted: (outputs (n, 57), hw_score (n,)) of events from row `start`."""
+        """found, wanted: (outputs (n, outputs), hw_score (n,)) of events from row `start`."""
         outputs, scores = found[0] != wanted[0], found[1] != wanted[1]
         wrong = outputs.any(axis=1) | scores
         self.events += len(wrong)
@@ -54,7 +56,7 @@ class Rung:
             row = int(np.flatnonzero(wrong)[0])
             if outputs[row].any():
                 index = int(np.flatnonzero(outputs[row])[0])
-                what = f"output {spec.objects().slot_names[index // 3]}.{spec.FEATURES[index % 3]}"
+                what = f"output {self.outputs[index]}"
                 values = f"{int(found[0][row, index])} vs {int(wanted[0][row, index])}"
             else:
                 what, values = "hw_score", f"{int(found[1][row])} vs {int(wanted[1][row])}"
@@ -130,7 +132,7 @@ def read_manifest(folder: Path, trigger: Trigger) -> dict[str, Any]:
 def executors(
     network: Network, model_folder: Path, firmware: Path, entry: dict[str, Any]
 ) -> dict[str, Callable[[Integers, NDArray[np.bool_]], tuple[Integers, Integers]]]:
-    """(outputs, scores) of network inputs (n, 57) and present objects (n, 19), for each executor in process.
+    """(outputs, scores) of network inputs (n, n_inputs) and present objects (n, 19), for each executor in process.
     entry: the model in the manifest."""
     card, keras = read_card(model_folder / build.CARD_FILE), build.load(model_folder)
     with tempfile.TemporaryDirectory() as scratch:
@@ -152,13 +154,13 @@ def executors(
     }
 
 
-def new_rungs() -> dict[str, Rung]:
+RUNGS = {"qkeras": "QKeras", "hls4ml": "hls4ml C++", "interpreter": "interpreter"}  # in process
+PAIRS = {"qkeras": "qkeras-emulator", "hls4ml": "emulator-hls4ml", "interpreter": "emulator-interpreter"}
+
+
+def new_rungs(network: Network) -> dict[str, Rung]:
     """The rungs in process, nothing compared yet."""
-    return {
-        "qkeras": Rung("qkeras-emulator", "QKeras"),
-        "hls4ml": Rung("emulator-hls4ml", "hls4ml C++"),
-        "interpreter": Rung("emulator-interpreter", "interpreter"),
-    }
+    return {key: Rung(PAIRS[key], executor, network.output_names) for key, executor in RUNGS.items()}
 
 
 def climb(design: Design, firmware: Path, codes: NDArray[np.int32]) -> list[Ladder]:
@@ -166,7 +168,7 @@ def climb(design: Design, firmware: Path, codes: NDArray[np.int32]) -> list[Ladd
     trigger = design.trigger
     manifest = read_manifest(firmware, trigger)
     menu = MenuState(trigger.menu)
-    ladders = [Ladder(network.name, new_rungs()) for network in trigger.networks]
+    ladders = [Ladder(network.name, new_rungs(network)) for network in trigger.networks]
     run = [
         executors(network, folder, firmware, entry)
         for network, folder, entry in zip(trigger.networks, design.folders, manifest["models"], strict=True)
@@ -242,7 +244,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         spread, fired = ladder.spread, ladder.spread.fired
         seeds = "" if fired is None else f", a seed fires in {fired:,} of {spread.events:,} events"
         print(f"{ladder.name}: {len(spread.scores):,} distinct scores{seeds}")
-    totals = {rung.name: sum(ladder.rungs[key].mismatches for ladder in ladders) for key, rung in new_rungs().items()}
+    totals = {name: sum(ladder.rungs[key].mismatches for ladder in ladders) for key, name in PAIRS.items()}
     summary = {
         "events": args.events,
         "mismatches": totals | {"emulator-rtl": rtl["mismatches"]},

@@ -17,7 +17,7 @@ import numpy as np
 
 from ad40.errors import InputError, MissingTool
 from ad40.fixed import Fixed
-from models.card import N_INPUTS, Card, read_card
+from models.card import Card, read_card
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -70,12 +70,14 @@ def _bits(fmt: Fixed) -> Any:
 
 
 def build(card: Card) -> Any:
-    """A `tf_keras.Model` from inputs float32 (batch, 57) to outputs float32 (batch, 57), in units of one.
+    """A `tf_keras.Model` from inputs float32 (batch, n_inputs) to outputs float32 (batch, units), in units of one:
+    those of the last layer, and of a distance a list with those of the earlier layer second.
 
     Each layer of the card is a QDense `name` followed by a QActivation `name_out`, the pair that
-    `ad40.emulator` repeats in integers.
+    `ad40.emulator` repeats in integers; between them stands the LeakyReLU `name_leaky` if there is one.
     """
-    x = inputs = tf_keras.layers.Input((N_INPUTS,), name="inputs")
+    x = inputs = tf_keras.layers.Input((card.n_inputs,), name="inputs")
+    found = {}
     for i, layer in enumerate(card.layers):
         x = qkeras.QDense(
             layer.units,
@@ -85,9 +87,12 @@ def build(card: Card) -> Any:
             name=layer.name,
         )(x)
         out = layer.output
+        if layer.activation == "leaky_relu":
+            x = tf_keras.layers.LeakyReLU(2.0**-layer.slope_shift, name=f"{layer.name}_leaky")(x)
         quantiser = qkeras.quantized_relu(out.width, out.integer) if layer.activation == "relu" else _bits(out)
-        x = qkeras.QActivation(quantiser, name=f"{layer.name}_out")(x)
-    return tf_keras.Model(inputs, x, name=card.name.replace("-", "_"))
+        x = found[layer.name] = qkeras.QActivation(quantiser, name=f"{layer.name}_out")(x)
+    outputs = [found[layer.name] for layer in card.observed]
+    return tf_keras.Model(inputs, outputs if len(outputs) > 1 else x, name=card.name.replace("-", "_"))
 
 
 def load(model_dir: str | Path) -> Any:
@@ -103,15 +108,20 @@ def load(model_dir: str | Path) -> Any:
 
 
 def predict_codes(model: Any, card: Card, inputs: NDArray[np.int64], batch: int = 65536) -> NDArray[np.int64]:
-    """Outputs of the QKeras model as codes of the last layer's format, int64 (n, 57).
+    """Outputs of the QKeras model as codes of their layers' formats, int64 (n, outputs): of the last layer, and after
+    them of the earlier layer of a distance.
 
-    inputs: codes (n, 57) of the input format. A code is the nearest one to the float32 output; how far off
+    inputs: codes (n, n_inputs) of the input format. A code is the nearest one to the float32 output; how far off
     the grid that output may be is the float32 rounding that the verification ladder counts.
     """
-    last = card.layers[-1].output
-    values = [
-        model(card.input_format.dequantise(inputs[i : i + batch]).astype(np.float32), training=False).numpy()
-        for i in range(0, len(inputs), batch)
-    ]
-    outputs = np.concatenate(values) if values else np.zeros((0, N_INPUTS), np.float32)
-    return last.quantise(outputs)
+    blocks = [np.zeros((0, sum(layer.units for layer in card.observed)), np.int64)]
+    for i in range(0, len(inputs), batch):
+        values = as_list(model(card.input_format.dequantise(inputs[i : i + batch]).astype(np.float32), training=False))
+        codes = [layer.output.quantise(y.numpy()) for layer, y in zip(card.observed, values, strict=True)]
+        blocks.append(np.concatenate(codes, axis=1))
+    return np.concatenate(blocks)
+
+
+def as_list(outputs: Any) -> list[Any]:
+    """What a model of one or several outputs gives, as a list."""
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from ad40.errors import SpecError
 from ad40.files import read_yaml
 from ad40.fixed import Fixed
-from ad40.network import SCORES, InputStage
-from ad40.objects import N_INPUTS
+from ad40.network import ACTIVATIONS, MAX_SLOPE_SHIFT, InputStage
+from ad40.objects import N_INPUTS, N_OBJECTS
 from ad40.schema import Node
+from ad40.score import MASKED, Score, Scoring, check_scoring
 from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
+from models.score_card import ScoreCard, feature_pairs, parse_score
 
-LOSSES = ("l1", "mse")
+LOSSES = RECONSTRUCTION = ("l1", "mse")  # training/losses.py; those that hold 57 outputs against the inputs
+PRESENT = "present"  # an input of an object besides its features: 1 where it is there
 Pair = tuple[str, str]  # (object type, feature)
 
 
@@ -46,7 +49,8 @@ class FeatureInput:
 
 @dataclass(frozen=True)
 class LayerCard:
-    """One dense layer: out = output.quantise(activation(x @ weight + bias))."""
+    """One dense layer: out = output.quantise(activation(x @ weight + bias)). leaky_relu multiplies what is negative by
+    2^-slope_shift."""
 
     name: str
     units: int
@@ -54,16 +58,18 @@ class LayerCard:
     bias: Fixed
     activation: str
     output: Fixed
+    slope_shift: int = 0
 
 
 @dataclass(frozen=True)
 class TrainingCard:
     """Settings of the training. Epoch counts are upper limits: early stopping may end it sooner.
 
-    loss: l1 or mse of input and output over the scored features. absent_weight: weight of an absent object in
-    the loss, whose target is 0 (0: absent objects do not count). sparsity: share of weights that pruning sets
-    to zero, reached at epoch `pruned_at`. l1: penalty on the absolute weights. patience: epochs without
-    improvement before the learning rate falls by `plateau_factor`; `stop_after`: before the training ends.
+    loss: a name in `training.losses`, such as l1 and mse: of input and output over the scored features.
+    absent_weight: weight of an absent object in the loss, whose target is 0 (0: absent objects do not count).
+    sparsity: share of weights that pruning sets to zero, reached at epoch `pruned_at`. l1: penalty on the absolute
+    weights. patience: epochs without improvement before the learning rate falls by `plateau_factor`; `stop_after`:
+    before the training ends.
     """
 
     epochs: int
@@ -85,8 +91,7 @@ class Card:
     """A model card.
 
     inputs: scaling of each (type, feature). connected: the pairs that the first layer reads (its weights for
-    the others are zero). score_features: the pairs whose difference of input and output enters the score.
-    document: the YAML as it was read.
+    the others are zero); with a pair (type, present) it has 76 inputs instead of 57. document: the YAML as it was read.
     """
 
     name: str
@@ -96,8 +101,7 @@ class Card:
     inputs: dict[Pair, FeatureInput]
     connected: tuple[Pair, ...]
     layers: tuple[LayerCard, ...]
-    score_kind: str
-    score_features: tuple[Pair, ...]
+    score: ScoreCard
     training: TrainingCard
     document: dict[str, Any]
 
@@ -109,15 +113,30 @@ class Card:
                 entry = self.inputs.get((kind.name, feature))
                 if entry is not None:
                     offset[3 * slot + column], shift[3 * slot + column] = entry.offset, entry.shift
-        return InputStage(offset=offset, shift=shift, format=self.input_format)
+        return InputStage(offset=offset, shift=shift, format=self.input_format, present=self.n_inputs > N_INPUTS)
 
-    def score_mask(self, spec: ObjectsSpec) -> NDArray[np.bool_]:
-        """Which of the 57 inputs enter the score, bool (57,)."""
-        return _mask(self.score_features, spec)
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the first layer: 57, or 76 with the presence of the objects."""
+        return N_INPUTS + (N_OBJECTS if any(feature == PRESENT for _, feature in self.connected) else 0)
+
+    @property
+    def observed(self) -> tuple[LayerCard, ...]:
+        """Layers whose outputs the score reads: the last, and the earlier one of a distance."""
+        return (self.layers[-1], *(layer for layer in self.layers if layer.name == self.score.layer))
+
+    def scored_inputs(self, spec: ObjectsSpec) -> NDArray[np.bool_]:
+        """Which of the 57 inputs the outputs are held against, bool (57,)."""
+        return _mask(self.score.features, spec)
+
+    def frozen_score(self, spec: ObjectsSpec) -> Score:
+        """The score of the integer network."""
+        return self.score.freeze(self.scored_inputs(spec), self.layers[-1].units, self.layers[-1].output)
 
     def input_mask(self, spec: ObjectsSpec) -> NDArray[np.bool_]:
-        """Which of the 57 inputs the first layer reads, bool (57,)."""
-        return _mask(self.connected, spec)
+        """Which inputs the first layer reads, bool (n_inputs,)."""
+        present = [(kind.name, PRESENT) in self.connected for kind in spec.slots]
+        return np.array([*_mask(self.connected, spec), *present])[: self.n_inputs]
 
 
 def _mask(pairs: tuple[Pair, ...], spec: ObjectsSpec) -> NDArray[np.bool_]:
@@ -167,33 +186,24 @@ def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[Pair, FeatureInp
         features[kind.name].keys(set(names))
         for name in names:
             inputs[kind.name, name] = _feature(features[kind.name][name], kind, name, fmt)
-    connected = _pairs(node["connected"], spec) if "connected" in node else tuple(inputs)
+    here = tuple((kind.name, PRESENT) for kind in spec.types)
+    connected = feature_pairs(node["connected"], (*inputs, *here)) if "connected" in node else tuple(inputs)
+    if set(here) & set(connected) and (fmt.integer < 1 or fmt.fraction < 0):
+        raise node["format"].fault("a format that holds 1, the input of a present object")
     return fmt, inputs, connected
 
 
-def _pairs(node: Node, spec: ObjectsSpec) -> tuple[Pair, ...]:
-    """A list of features such as `jet.pt`."""
-    known = {
-        f"{kind.name}.{feature}": (kind.name, feature)
-        for kind in spec.types
-        for feature in FEATURES
-        if not (feature == "eta" and kind.eta is None)
-    }
-    pairs = tuple(known[item.choice(tuple(known))] for item in node)
-    if not pairs or len(set(pairs)) != len(pairs):
-        raise node.fault("at least one feature, none of them twice")
-    return pairs
-
-
 def _layer(node: Node) -> LayerCard:
-    node.keys({"name", "units", "weight", "bias", "activation", "output"})
+    leaky = isinstance(node.value, dict) and node.value.get("activation") == "leaky_relu"
+    node.keys({"name", "units", "weight", "bias", "activation", "output", *(("slope",) if leaky else ())})
     layer = LayerCard(
         name=node["name"].text(),
         units=node["units"].integer(1, 4096),
         weight=Fixed.from_node(node["weight"]),
         bias=Fixed.from_node(node["bias"]),
-        activation=node["activation"].choice(("relu", "linear")),
+        activation=node["activation"].choice(ACTIVATIONS),
         output=Fixed.from_node(node["output"]),
+        slope_shift=_slope_shift(node["slope"]) if leaky else 0,
     )
     for name in ("weight", "bias", "output"):
         fmt: Fixed = getattr(layer, name)
@@ -204,9 +214,17 @@ def _layer(node: Node) -> LayerCard:
     for name in ("weight", "bias"):
         if not getattr(layer, name).signed:
             raise node[name].fault("a signed format")
-    if layer.output.signed != (layer.activation == "linear"):
-        raise node["output"].fault("an unsigned format after relu and a signed one after a linear activation")
+    if layer.output.signed != (layer.activation != "relu"):
+        raise node["output"].fault("an unsigned format after relu and a signed one after linear and leaky_relu")
     return layer
+
+
+def _slope_shift(node: Node) -> int:
+    """k of a slope 2^-k."""
+    slopes = {2.0**-k: k for k in range(1, MAX_SLOPE_SHIFT + 1)}
+    if node.number(0.0, 1.0) not in slopes:
+        raise node.fault(f"a power of two from 0.5 down to {min(slopes):g}")
+    return slopes[node.value]
 
 
 def _training(node: Node) -> TrainingCard:
@@ -236,16 +254,14 @@ def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = No
     node.keys({"name", "version", "description", "input", "layers", "score", "training"})
     fmt, inputs, connected = _inputs(node["input"], spec)
     layers = tuple(_layer(item) for item in node["layers"])
-    if not layers or layers[-1].units != N_INPUTS:
-        raise SpecError(file, "layers", f"{layers[-1].units if layers else 0} units in the last layer", f"{N_INPUTS}")
     names = [layer.name for layer in layers]
-    if len(set(names)) != len(names):
-        raise SpecError(file, "layers", names, "a different name for each layer")
-    node["score"].keys({"kind", "features"})
+    if not names or len(set(names)) != len(names):
+        raise SpecError(file, "layers", names, "at least one layer, and a different name for each")
+    score = parse_score(node["score"], tuple(inputs), {layer.name: (layer.units, layer.output) for layer in layers})
     name = node["name"].text()
     if not name.replace("-", "_").isidentifier():
         raise node["name"].fault("letters, digits, - and _ only: the name becomes part of file and module names")
-    return Card(
+    card = Card(
         name=name,
         version=node["version"].text(),
         description=node["description"].text(),
@@ -253,11 +269,13 @@ def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = No
         inputs=inputs,
         connected=connected,
         layers=layers,
-        score_kind=node["score"]["kind"].choice(SCORES),
-        score_features=_pairs(node["score"]["features"], spec),
+        score=score,
         training=_training(node["training"]),
         document=dict(node.value),
     )
+    other = fmt if score.kind in MASKED else card.observed[-1].output if score.kind == "distance" else None
+    check_scoring(Scoring(card.frozen_score(spec), other, layers[-1].output), node["score"])
+    return card
 
 
 def read_card(path: str | Path, spec: ObjectsSpec | None = None) -> Card:

@@ -113,10 +113,10 @@ def localise(firmware: Firmware, run: Run, number: int, folder: Path) -> str:
     """Where a run without gaps first differs: at the codes or at the inputs of the first network."""
     network, constants = firmware.trigger.networks[0], firmware.constants
     codes = objects.unpack(run.words)
-    x = network.input.format
+    x, inputs = network.input.format, Emulator(network).inputs(codes)[:, : objects.N_INPUTS]
     for file, width, signed, wanted, kind, label in (
         ("codes", constants["code_bits"], True, codes.reshape(-1, 57), "codes", "{slot}.hw_{feature}"),
-        ("inputs", x.width, x.signed, Emulator(network).inputs(codes), "inputs", "input {slot}.{feature}"),
+        ("inputs", x.width, x.signed, inputs, "inputs", "input {slot}.{feature}"),
     ):
         found = read_fields(folder / f"{file}{number}.hex", width, 57, signed)
         if len(found) != len(wanted):

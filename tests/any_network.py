@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +12,62 @@ from ad40.fixed import OVERFLOW, ROUNDING, Fixed
 from ad40.library_proof import plan
 from ad40.menu import Menu, ModelRef, Seed
 from ad40.model import Model
-from ad40.network import InputStage, Layer, Network, Score
+from ad40.network import InputStage, Layer, Network
+from ad40.score import Factor, Score
 
 
-def any_network(seed: int, name: str = "any", bits: int = 8) -> Network:
-    """Two layers 57-4-57 with random formats of up to `bits` fraction bits, roundings, overflows, activations, input
-    shifts both ways, and a third of the inputs scored."""
+def any_network(seed: int, name: str = "any", bits: int = 8, kind: str = "masked_l1", present: bool = False) -> Network:
+    """Three layers with random formats of up to `bits` fraction bits, roundings, overflows, activations, input shifts
+    both ways, and a score of a kind with some of what it may use."""
     rng = np.random.default_rng(seed)
 
     def any_format(signed: bool, integer: int = 5) -> Fixed:
-        return Fixed(
-            signed,
-            int(rng.integers(0, integer)),
-            int(rng.integers(1, bits + 1)),
-            ROUNDING[rng.integers(3)],
-            OVERFLOW[rng.integers(2)],
-        )
+        return Fixed(signed, int(rng.integers(0, integer)), int(rng.integers(1, bits + 1)), *_modes(rng))
 
-    layers, n_in = [], objects.N_INPUTS
-    for i, n_out in enumerate((4, objects.N_INPUTS)):
+    n_inputs = objects.N_INPUTS + (objects.N_OBJECTS if present else 0)
+    last = {"masked_l1": objects.N_INPUTS, "masked_l2": objects.N_INPUTS, "output": 1}.get(kind, 3)
+    sizes = (3, 4, 3) if kind == "distance" else (4, last)
+    layers, n_in = [], n_inputs
+    for i, n_out in enumerate(sizes):
         w, b = any_format(True), any_format(True)
         weight = rng.integers(w.min_code, w.max_code + 1, (n_in, n_out)) * (rng.random((n_in, n_out)) < 0.3)
         bias = rng.integers(b.min_code, b.max_code + 1, n_out)
-        activation = ("linear", "relu")[rng.integers(2)]
+        activation = ("linear", "relu", "leaky_relu")[rng.integers(2 if kind == "masked_l1" else 3)]
+        slope_shift = int(rng.integers(1, 4)) if activation == "leaky_relu" else 0
         # a last layer of few bits: a score must fit in 31
-        output = any_format(bool(rng.integers(2))) if i == 0 else Fixed(True, 2, 4, *_modes(rng))
-        layers.append(Layer(f"l{i}", weight, w, bias, b, activation, output))
+        output = any_format(bool(rng.integers(2))) if i < len(sizes) - 1 else Fixed(True, 2, 4, *_modes(rng))
+        if kind == "distance" and i == 0:
+            output = Fixed(bool(rng.integers(2)), 2, int(rng.integers(3, 7)), *_modes(rng))
+        layers.append(Layer(f"l{i}", weight, w, bias, b, activation, output, slope_shift))
         n_in = n_out
-    mask = rng.random(objects.N_INPUTS) < 0.35
-    mask[rng.integers(objects.N_INPUTS)] = True
     stage = InputStage(
         rng.integers(-50, 100, objects.N_INPUTS),
         rng.integers(-3, 5, objects.N_INPUTS),
         Fixed(bool(rng.integers(2)), 2, int(rng.integers(2, 7))),
+        present,
     )
-    return Network(name, str(seed), spec.objects().hash, stage, tuple(layers), Score("masked_l1", mask))
+    return Network(name, str(seed), spec.objects().hash, stage, tuple(layers), any_score(rng, kind, last))
+
+
+def spreading_network(kind: str, bits: int, present: bool) -> Network:
+    """The first random network of a kind whose scores of some edge codes are not all the same."""
+    for seed in range(300, 400):
+        network = any_network(seed, bits=bits, kind=kind, present=present)
+        if len(set(score_by_definition(network, edge_codes(network)[:20]))) > 3:
+            return network
+    raise AssertionError(f"no score of {kind} spreads")
+
+
+def any_score(rng: np.random.Generator, kind: str, outputs: int) -> Score:
+    """A score over a last layer of `outputs` units with codes of 7 bits."""
+    shift = 0 if kind == "masked_l1" else int(rng.integers(0, 4))
+    if kind == "tables":
+        factors = [Factor(int(rng.integers(outputs)), rng.integers(0, 1 << 9, 1 << 7)) for _ in range(6)]
+        terms = ((factors[0],), (factors[1], factors[2]), (factors[3],), (factors[4], factors[5]))
+        return Score.of_tables(outputs, terms, int(rng.integers(-2, 8)), shift)
+    mask = np.ones(1, np.bool_) if kind == "output" else rng.random(outputs) < 0.5
+    mask[rng.integers(outputs)] = True
+    return Score(kind, mask, shift, "l0" if kind == "distance" else "")
 
 
 def network_reaching(top: int) -> Network:
@@ -85,6 +107,9 @@ def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
     here = np.repeat(objects.present(codes), objects.N_FEATURES, axis=1)
     x = np.where(here, x, 0)
     y, fraction = x, fmt.fraction
+    if network.input.present:
+        y = np.concatenate([x, objects.present(codes).astype(object) * 2**fraction], axis=1)
+    codes_of = {}
     for layer in network.layers:
         product = fraction + layer.weight_format.fraction
         common = max(product, layer.bias_format.fraction)
@@ -92,11 +117,28 @@ def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
         y = y + layer.bias.astype(object) * 2 ** (common - layer.bias_format.fraction)
         if layer.activation == "relu":
             y = np.maximum(y, 0)
+        if layer.activation == "leaky_relu":  # in units of the slope
+            y, common = np.where(y < 0, y, y * 2**layer.slope_shift), common + layer.slope_shift
         y = np.array([[_quantise(int(v), common, layer.output) for v in row] for row in y], object)
         fraction = layer.output.fraction
-    up_x, up_y = network.score_fraction - fmt.fraction, network.score_fraction - fraction
-    distance = np.abs(x * 2**up_x - y * 2**up_y) * (here & network.score.mask)
-    return [int(v) for v in distance.sum(axis=1)]
+        codes_of[layer.name] = (y, fraction)
+    score = network.score
+    if score.kind == "output":
+        terms = y - network.layers[-1].output.min_code
+    elif score.kind == "tables":
+        low = network.layers[-1].output.min_code
+        rows = [[[int(f.table[v[f.output] - low]) for f in term] for term in score.terms] for v in y]
+        terms = np.array([[math.prod(term) for term in row] for row in rows], object)
+    else:
+        other, other_fraction = {"sum_squares": (0 * y, fraction), "distance": codes_of.get(score.layer)}.get(
+            score.kind, (x, fmt.fraction)
+        )
+        fine = max(fraction, other_fraction)
+        difference = (y * 2 ** (fine - fraction) - other * 2 ** (fine - other_fraction)) * score.mask
+        if score.kind in ("masked_l1", "masked_l2"):
+            difference = difference * here
+        terms = np.abs(difference) if score.kind == "masked_l1" else difference**2
+    return [int(v) // 2**score.shift for v in terms.sum(axis=1)]
 
 
 def _quantise(value: int, fraction: int, to: Fixed) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,30 @@ from tests.conftest import random_events
 
 RELEASED = Path(__file__).parents[1] / "models" / "ad40_v1"
 RELU, LINEAR = {"signed": False, "integer": 3, "fraction": 3}, {"signed": True, "integer": 3, "fraction": 4}
-SHAPE = {"encoder": (6, RELU), "latent": (3, LINEAR), "decoder": (6, RELU), "reconstruction": (57, LINEAR)}
+LEAKY = LINEAR | {"slope": 0.25}
+Shape = dict[str, tuple[int, dict[str, Any]]]
+SHAPE: Shape = {"encoder": (6, RELU), "latent": (3, LINEAR), "decoder": (6, RELU), "reconstruction": (57, LINEAR)}
+# One of every other score: layers and what the card says of the score
+KINDS: dict[str, tuple[Shape, dict[str, Any]]] = {
+    "masked_l2": (SHAPE, {"features": ["met.pt", "egamma.pt", "muon.eta", "jet.pt"], "shift": 2}),
+    "sum_squares": ({"encoder": (6, LEAKY), "mean": (4, LINEAR)}, {"outputs": [0, 1, 3], "shift": 1}),
+    "distance": (
+        {"encoder": (6, RELU), "embedding": (4, LEAKY), "inner": (2, RELU),
+         "outer": (4, {"signed": True, "integer": 2, "fraction": 5})},
+        {"layer": "embedding", "shift": 3}),
+    "kl": (
+        {"encoder": (6, RELU), "latent": (4, LINEAR)},
+        {"mean": [0, 1], "log_variance": [2, 3], "fraction": 4, "bits": 9}),
+    "rz": (
+        {"encoder": (6, RELU), "latent": (4, LINEAR)},
+        {"mean": [1, 0], "log_variance": [2, 3], "fraction": 4, "bits": 7, "shift": 2}),
+    "output": ({"encoder": (6, LEAKY), "score": (1, {"signed": True, "integer": 5, "fraction": 5})}, {"shift": 1}),
+}  # fmt: skip
 
 
-def write_small_model(folder: Path, seed: int = 5, name: str = "small") -> Path:
-    """57-6-3-6-57 with the inputs of the released card, a quarter of the weights set."""
+def write_small_model(folder: Path, seed: int = 5, name: str = "small", kind: str = "", present: bool = False) -> Path:
+    """57-6-3-6-57 with the inputs of the released card, a quarter of the weights set; or with a score of another kind.
+    present: the presence of leptons and jets are inputs too."""
     from models import build
     from models.card import read_card
     from training.freeze import freeze_network, thresholds
@@ -31,17 +51,23 @@ def write_small_model(folder: Path, seed: int = 5, name: str = "small") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     card = read_yaml(RELEASED / "model.yaml")
     card["name"] = name
+    shape, score = KINDS[kind] if kind else (SHAPE, {})
     card["layers"] = [
         {
             "name": name,
             "units": units,
             "weight": {"signed": True, "integer": 0, "fraction": 4},
             "bias": {"signed": True, "integer": 2, "fraction": 4},
-            "activation": "linear" if output is LINEAR else "relu",
-            "output": dict(output),
+            "activation": "leaky_relu" if "slope" in output else "linear" if output["signed"] else "relu",
+            "output": {key: value for key, value in output.items() if key != "slope"},
         }
-        for name, (units, output) in SHAPE.items()
+        | ({"slope": output["slope"]} if "slope" in output else {})
+        for name, (units, output) in shape.items()
     ]
+    if kind:
+        card["score"] = {"kind": kind, **score}
+    if present:
+        card["input"]["connected"] += ["egamma.present", "muon.present", "jet.present"]
     write_yaml(folder / "model.yaml", card)
     parsed = read_card(folder / "model.yaml")
     model, rng = build.build(parsed), np.random.default_rng(seed)
@@ -50,7 +76,7 @@ def write_small_model(folder: Path, seed: int = 5, name: str = "small") -> Path:
         drawn = []
         for fmt, array in zip((layer.weight, layer.bias), dense.get_weights(), strict=True):
             codes = rng.integers(fmt.min_code, fmt.max_code + 1, array.shape)
-            drawn.append(fmt.dequantise(codes * (rng.random(array.shape) < 0.25)))
+            drawn.append(fmt.dequantise(codes * (rng.random(array.shape) < (0.5 if kind else 0.25))))
         if layer.name == "decoder":  # neurons without weights, as pruning leaves them; their biases lie on ties
             drawn[0][:, :2], drawn[1][:2] = 0, (5 / 16, 7 / 16)
         dense.set_weights(drawn)

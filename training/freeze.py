@@ -18,7 +18,7 @@ from ad40.errors import InputError
 from ad40.fixed import Fixed
 from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.model import Model
-from ad40.network import Layer, Network, Score, write_network
+from ad40.network import Layer, Network, write_network
 from ad40.spec import LadderSpec, ObjectsSpec
 from models.card import Card
 from training.datasets import TEST, VALIDATION, Background
@@ -61,6 +61,7 @@ def integer_network(card: Card, weights: dict[str, tuple[NDArray[Any], NDArray[A
                 bias_format=layer.bias,
                 activation=layer.activation,
                 output=layer.output,
+                slope_shift=layer.slope_shift,
             )
         )
     return Network(
@@ -69,7 +70,7 @@ def integer_network(card: Card, weights: dict[str, tuple[NDArray[Any], NDArray[A
         spec_hash=objects.hash,
         input=card.input_stage(objects),
         layers=tuple(layers),
-        score=Score(kind=card.score_kind, mask=card.score_mask(objects)),
+        score=card.frozen_score(objects),
     )
 
 
@@ -94,6 +95,14 @@ def thresholds(scores: NDArray[np.integer], policy: LadderSpec) -> list[int]:
         threshold = int(ordered[len(ordered) - allowed - 1]) + 1 if allowed < len(ordered) else int(ordered[0])
         found.append(max(threshold, found[-1] + 1) if found else threshold)
     return found
+
+
+def refuse_saturation(cuts: list[int], scores: NDArray[np.integer], most: int, folder: Path) -> None:
+    """Refuse thresholds that only a score above the largest possible one, `most`, would reach. Raises `InputError`."""
+    if cuts[-1] > most:
+        found = f"{most}, its largest, for {float((scores == most).mean()):.2%} of the validation events"
+        expected = "a score that does not saturate: more integer bits or smaller weights in the last layer"
+        raise InputError(folder, "score", found, expected)
 
 
 def edge_events(objects: ObjectsSpec, rng: np.random.Generator, random: int = 128) -> NDArray[np.int32]:
@@ -127,6 +136,7 @@ def freeze(folder: Path, model: Any, card: Card, sample: Background) -> dict[str
     if len(np.unique(validation)) < len(policy.seeds):
         raise InputError(folder, "score", f"{len(np.unique(validation))} distinct values", "a score that spreads")
     cuts = thresholds(validation, policy)
+    refuse_saturation(cuts, validation, network.score_max, folder)
     seeds = tuple(Seed(s.name, card.name, cut, s.prescales) for s, cut in zip(policy.seeds, cuts, strict=True))
     menu = Menu((ModelRef(card.name, network.hash),), objects.hash, seeds, policy.columns)
     rng = np.random.default_rng(card.training.seed)

@@ -22,9 +22,10 @@ from ad40 import defaults, spec
 from ad40.emulator import Emulator
 from ad40.errors import CheckError, InputError
 from ad40.files import atomic_path, sha256_of, writable_folder, write_json, write_yaml
-from ad40.objects import N_INPUTS, present
+from ad40.objects import present
 from ad40.progress import Progress
-from models.card import FEATURES, Card, TrainingCard, read_card
+from ad40.score import MASKED
+from models.card import FEATURES, RECONSTRUCTION, Card, TrainingCard, read_card
 from training import freeze
 from training.datasets import TRAIN, VALIDATION, load_background
 
@@ -51,21 +52,21 @@ class State:
 
 
 def network_inputs(card: Card, codes: NDArray[np.integer]) -> tuple[Floats, Floats]:
-    """Inputs and loss weights of events, both float32 (n, 57).
+    """Inputs float32 (n, n_inputs) and loss weights float32 (n, 57) of events.
 
     codes: (n, 19, 3). Inputs are the values of the model's own input stage (one definition, `ad40.emulator`).
     A loss weight is 1 for a scored feature of a present object, `absent_weight` for one of an absent object
     and 0 for a feature that is not scored.
     """
     objects = spec.objects()
-    widths = [N_INPUTS, *(layer.units for layer in card.layers)]
+    widths = [card.n_inputs, *(layer.units for layer in card.layers)]
     blank = {
         layer.name: (np.zeros((n_in, layer.units)), np.zeros(layer.units))
         for n_in, layer in zip(widths, card.layers, strict=False)
     }
     x = Emulator(freeze.integer_network(card, blank)).inputs(codes)  # the input stage needs no weights
     here = np.repeat(present(codes), len(FEATURES), axis=1)
-    weight = np.where(here, 1.0, card.training.absent_weight) * card.score_mask(objects)
+    weight = np.where(here, 1.0, card.training.absent_weight) * card.scored_inputs(objects)
     return card.input_format.dequantise(x).astype(np.float32), weight.astype(np.float32)
 
 
@@ -90,10 +91,11 @@ class Trainer:
         self.model = build.build(card)
         self.kernels = [self.model.get_layer(layer.name).kernel for layer in card.layers]
         objects = spec.objects()
-        # weights that may be other than zero: of connected inputs and towards scored outputs
+        # weights that may be other than zero: of connected inputs and, of a reconstruction, towards scored outputs
         self.live = [np.ones(kernel.shape, bool) for kernel in self.kernels]
         self.live[0] &= card.input_mask(objects)[:, None]
-        self.live[-1] &= card.score_mask(objects)
+        if card.training.loss in RECONSTRUCTION:
+            self.live[-1] &= card.scored_inputs(objects)
         self.masks = [tf.Variable(tf.ones_like(kernel), trainable=False) for kernel in self.kernels]
         self.optimizer = tf_keras.optimizers.Adam(self.settings.learning_rate, amsgrad=True)
         self.optimizer.build(self.model.trainable_variables)
@@ -101,10 +103,11 @@ class Trainer:
         self._compile(tf, *(tf.constant(a) for a in train), *(tf.constant(a) for a in validation))
 
     def _compile(self, tf: Any, x: Any, w: Any, x_validation: Any, w_validation: Any) -> None:
+        from models.build import as_list
+        from training.losses import LOSSES
+
         def loss_of(inputs: Any, weights: Any) -> Any:
-            difference = inputs - self.model(inputs, training=True)
-            error = tf.abs(difference) if self.settings.loss == "l1" else tf.square(difference)
-            return tf.reduce_mean(tf.reduce_sum(weights * error, axis=1))
+            return LOSSES[self.settings.loss](inputs, as_list(self.model(inputs, training=True)), weights)
 
         @tf.function
         def run_epoch(order: Any) -> Any:  # order: int32 (steps, batch), rows of each batch
@@ -280,6 +283,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train, freeze and write the model folder; returns the summary of `--json`."""
     start = time.monotonic()
     card = _with_overrides(read_card(args.card), args)
+    if card.training.loss in RECONSTRUCTION and card.score.kind not in MASKED:
+        expected = f"a loss for the score {card.score.kind}: {card.training.loss} trains 57 outputs to be the inputs"
+        raise InputError(args.card, "training.loss", card.training.loss, expected)
     sample = load_background(args.sample, args.events)
     from models.build import CARD_FILE, WEIGHTS_FILE
     from training import plots  # TensorFlow and matplotlib only after the inputs are known to be good

@@ -139,7 +139,7 @@ def model(section: Section, run: Run, document: Any) -> None:
     section.blocks.append(Table(caption, head, rows))
     section.blocks.append(
         Text(
-            f"Score: {network.score.kind} over {int(network.score.mask.sum())} of 57 inputs, an integer of "
+            f"Score: {network.score_text}, an integer of "
             f"{network.score_width} bits in steps of 2^-{network.score_fraction}. Accumulators are exact; every "
             "layer's output rounds half to even and saturates."
         )

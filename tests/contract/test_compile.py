@@ -27,6 +27,7 @@ from alkaid import trace as alkaid_trace
 from firmware import compile_network, generate
 from firmware.compile import HAND_WRITTEN, RTL
 from firmware.design import Design, read_design
+from firmware.layer_logic import quantise
 from firmware.verify import climb, read_manifest
 
 
@@ -164,7 +165,7 @@ def test_the_traced_quantiser_is_the_projects(fmt: tuple[bool, int, int], overfl
         sign = float(rng.choice([-1, 1]))
         port = alkaid_trace.FVArrayInput((1,))
         value = port.quantize(0, 6, 0) * (sign * step) + bias
-        out = compile_network.quantise(np.asarray(value)[0], target)
+        out = quantise(np.asarray(value)[0], target)
         logic = alkaid_trace.trace(port, [out])
         wanted = target.dequantise(target.quantise(grid * sign * step + bias))
         found = logic.predict(grid[:, None].astype(np.float64), n_threads=1).ravel()

@@ -20,6 +20,7 @@ from ad40.files import read_yaml
 from ad40.model import read_model
 from ad40.network import score_codes
 from ad40.objects import encode, present
+from models.card import LOSSES as LOSS_NAMES
 from models.card import parse_card, read_card
 from tests.conftest import random_events
 from training.freeze import edge_events, freeze_network
@@ -75,6 +76,12 @@ def test_wide_networks_differ_by_float32_rounding_only():
     assert off.max() * card.layers[-1].output.lsb < 0.05
     assert (off > 0).mean() < 0.5
     assert len(np.unique(own)) > 1000
+
+
+def test_the_losses_are_those_that_cards_may_name():
+    from training.losses import LOSSES  # imports TensorFlow, which models.build has chosen the Keras of
+
+    assert tuple(LOSSES) == LOSS_NAMES
 
 
 def test_released_weights_are_the_frozen_integers():

@@ -88,6 +88,34 @@ def test_same_seed_same_network_and_another_seed_another(model, sample, tmp_path
     assert read_model(tmp_path / "other").network.hash != read_model(model).network.hash
 
 
+def test_squared_error_leaky_slopes_and_presence_train_and_freeze(sample, tmp_path):
+    document = read_yaml(CARD)
+    document["name"] = "other"
+    document["input"]["connected"] += ["jet.present", "muon.present"]
+    document["layers"][0] |= {"activation": "leaky_relu", "slope": 0.125}
+    document["score"] |= {"kind": "masked_l2", "shift": 2}
+    document["training"] |= {"loss": "mse", "epochs": 3, "sparsity": 0.3}
+    write_yaml(tmp_path / "card.yaml", document)
+    arguments = ["train", tmp_path / "card.yaml", "--output", tmp_path / "model", "--sample", sample]
+    assert main([str(a) for a in arguments]) == 0
+    network = read_model(tmp_path / "model").network
+    assert (network.format_version, network.n_inputs, network.layers[0].slope_shift) == (2, 76, 3)
+    unconnected = [57, *range(58, 62)]  # the presence of MET and e/gamma
+    assert not network.layers[0].weight[unconnected].any() and network.layers[0].weight[62:].any()
+    assert main(["verify", "--golden", str(tmp_path / "model")]) == 0
+
+
+def test_a_loss_that_does_not_suit_the_score_is_refused(sample, tmp_path, capsys):
+    document = read_yaml(CARD)
+    document["layers"][-1]["units"] = 1
+    document["score"] = {"kind": "output"}
+    write_yaml(tmp_path / "card.yaml", document)
+    arguments = ["train", tmp_path / "card.yaml", "--output", tmp_path / "model", "--sample", sample]
+    assert main([str(a) for a in arguments]) == 2
+    assert "training.loss is l1; expected a loss for the score output" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
 def test_interrupted_training_goes_on_to_the_same_network(model, sample, tmp_path, monkeypatch, capsys):
     from training.train import Trainer
 

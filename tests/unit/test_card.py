@@ -11,6 +11,7 @@ import pytest
 from ad40 import spec
 from ad40.errors import SpecError
 from ad40.files import read_yaml, write_yaml
+from ad40.score import Scoring
 from models.card import parse_card, read_card
 
 RELEASED = Path(__file__).parents[2] / "models" / "ad40_v1" / "model.yaml"
@@ -51,7 +52,7 @@ def test_input_stage_follows_the_slots(document):
 
 def test_score_mask(document):
     document["score"]["features"] = ["met.pt", "muon.eta"]
-    mask = parse_card(document, "card.yaml").score_mask(spec.objects())
+    mask = parse_card(document, "card.yaml").scored_inputs(spec.objects())
     assert np.flatnonzero(mask).tolist() == [0, 16, 19, 22, 25]
 
 
@@ -147,3 +148,103 @@ def test_layer_name_used_twice_is_refused(document):
 def test_name_that_is_no_name_is_refused(document):
     document["name"] = "../elsewhere"
     refused(document, "name", "letters, digits")
+
+
+OUTPUT = {"signed": True, "integer": 2, "fraction": 4}
+SCORES = {
+    "masked_l2": {"features": ["met.pt", "jet.pt"], "shift": 4},
+    "sum_squares": {"outputs": [0, 2]},
+    "distance": {"layer": "latent", "shift": 2},
+    "kl": {"mean": [0, 1], "log_variance": [2, 3], "fraction": 4, "bits": 10},
+    "rz": {"mean": [0, 1], "log_variance": [3, 2], "fraction": 5, "bits": 12, "shift": 3},
+    "output": {},
+}
+UNITS = {"masked_l2": 57, "output": 1, "distance": 3}
+
+
+def with_score(document, kind: str, **changes):
+    """The released card with another score, and as many units in the last layer as it wants."""
+    document["score"] = {"kind": kind, **SCORES[kind], **changes}
+    document["layers"][-1] |= {"units": UNITS.get(kind, 4), "output": OUTPUT}
+    return document
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_every_score_is_read_and_frozen(document, kind):
+    card = parse_card(with_score(document, kind), "card.yaml")
+    frozen = card.frozen_score(spec.objects())
+    assert frozen.kind == {"kl": "tables", "rz": "tables"}.get(kind, kind)
+    assert frozen.mask.shape == (card.layers[-1].units,) and frozen.shift == SCORES[kind].get("shift", 0)
+    assert [layer.name for layer in card.observed] == ["reconstruction"] + ["latent"] * (kind == "distance")
+
+
+@pytest.mark.parametrize("kind", ["kl", "rz"])
+def test_tables_follow_their_definition(document, kind):
+    """Every code of a mean and a log variance against the formula in real numbers: half an entry off at most."""
+    card = parse_card(with_score(document, kind, bits=24, shift=0), "card.yaml")
+    frozen, last = card.frozen_score(spec.objects()), card.layers[-1].output
+    codes = np.arange(last.min_code, last.max_code + 1)
+    pairs = np.stack(np.meshgrid(codes, codes), -1).reshape(-1, 2)
+    outputs = np.zeros((len(pairs), 4), np.int64)
+    mean, log_variance = SCORES[kind]["mean"][0], SCORES[kind]["log_variance"][0]
+    outputs[:, mean], outputs[:, log_variance] = pairs.T
+    m, v = last.dequantise(pairs).T
+    value = Scoring(frozen, None, last)(outputs, None, None) * 2.0**-frozen.term_fraction
+    half = 0.5 * 2.0 ** -SCORES[kind]["fraction"]
+    if kind == "kl":  # an output at 0 adds nothing: its mean is 0, its variance 1
+        assert np.abs(value - (m**2 + np.exp(v) - v - 1) / 2).max() <= 2 * half
+    else:
+        assert (np.abs(value - m**2 * np.exp(-v)) <= half * (m**2 + np.exp(-v) + half)).all()
+
+
+def test_a_table_saturates(document):
+    card = parse_card(with_score(document, "rz", bits=6), "card.yaml")
+    tables = [factor.table for term in card.frozen_score(spec.objects()).terms for factor in term]
+    assert max(int(table.max()) for table in tables) == 63
+
+
+def test_presence_is_an_input(document):
+    document["input"]["connected"] = ["muon.pt", "jet.present"]
+    card = parse_card(document, "card.yaml")
+    assert card.n_inputs == 76 and card.input_stage(spec.objects()).present
+    assert np.flatnonzero(card.input_mask(spec.objects())).tolist() == [15, 18, 21, 24, *range(57 + 9, 57 + 19)]
+
+
+def test_presence_needs_a_bit_for_one(document):
+    document["input"]["connected"] = ["muon.pt", "jet.present"]
+    document["input"]["format"] = {"signed": False, "integer": 0, "fraction": 8}
+    refused(document, "input.format", "a format that holds 1")
+
+
+def test_a_leaky_slope_is_a_power_of_two(document):
+    document["layers"][0] |= {"activation": "leaky_relu", "slope": 0.125}
+    assert parse_card(document, "card.yaml").layers[0].slope_shift == 3
+    document["layers"][0]["slope"] = 0.1
+    refused(document, "layers[0].slope", "a power of two")
+    document["layers"][0]["activation"] = "linear"
+    refused(document, "layers[0].slope", "one of")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "path", "expected"),
+    [
+        ("masked_l2", {"outputs": [0]}, "score.outputs", "one of"),
+        ("sum_squares", {"outputs": [4]}, "score.outputs[0]", "an integer from 0 to 3"),
+        ("sum_squares", {"outputs": [1, 1]}, "score.outputs", "none of them twice"),
+        ("sum_squares", {"shift": 21}, "score.shift", "an integer from 0 to 20"),
+        ("sum_squares", {"shift": 20}, "score", "a smaller shift"),
+        ("distance", {"layer": "decoder"}, "score.layer", "a layer of 3 units"),
+        ("distance", {"layer": "reconstruction"}, "score.layer", "one of latent, decoder"),
+        ("kl", {"log_variance": [2]}, "score.log_variance", "as many outputs"),
+        ("kl", {"log_variance": [1, 2]}, "score.log_variance", "and others"),
+        ("rz", {"fraction": 13}, "score.fraction", "an integer from 0 to 12"),
+        ("rz", {"bits": 24, "fraction": 20, "shift": 0}, "score", "a larger shift"),
+    ],
+)
+def test_mistakes_in_a_score_are_named(document, kind, changes, path, expected):
+    refused(with_score(document, kind, **changes), path, expected)
+
+
+def test_a_score_with_the_wrong_number_of_outputs_is_refused(document):
+    document["score"] = {"kind": "output"}
+    refused(document, "layers", "1 for the score output")

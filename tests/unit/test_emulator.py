@@ -9,7 +9,9 @@ from ad40 import objects
 from ad40.emulator import Emulator
 from ad40.errors import Ad40Error
 from ad40.fixed import OVERFLOW, ROUNDING, Fixed
-from ad40.network import InputStage, Layer, Network, Score, score_codes
+from ad40.network import InputStage, Layer, Network, Score, output_codes, score_codes
+from ad40.score import KINDS
+from tests.any_network import any_network, score_by_definition
 from tests.conftest import make_network
 
 
@@ -80,6 +82,27 @@ def test_any_formats(data: st.DataObject, codes: np.ndarray) -> None:
     scores = emulator.score(codes[:200])
     assert np.array_equal(scores, score_codes(network, x, y, objects.present(codes[:200])))
     assert scores.max() <= network.score_max
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), present=st.booleans())
+def test_every_score_follows_its_definition(seed: int, kind: str, present: bool, codes: np.ndarray) -> None:
+    network = any_network(seed, kind=kind, present=present)
+    some = codes[:120]
+    emulator = Emulator(network)
+    x = emulator.inputs(some)
+    y = emulator.outputs(x)
+    scores = emulator.score(some)
+    assert scores.tolist() == score_by_definition(network, some)
+    assert np.array_equal(y, output_codes(network, x))
+    assert np.array_equal(scores, score_codes(network, x, y, objects.present(some)))
+    assert scores.min() >= 0 and scores.max() <= network.score_max
+
+
+def test_the_scores_of_that_test_spread(codes: np.ndarray) -> None:
+    for kind in KINDS:
+        spread = [len(np.unique(Emulator(any_network(seed, kind=kind)).score(codes[:500]))) for seed in range(12)]
+        assert sum(n > 5 for n in spread) >= 6, f"{kind}: {spread}"
 
 
 def test_inputs_follow_the_definition(network: Network, codes: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from ad40 import spec
 from ad40.errors import InputError
 from ad40.fixed import Fixed
 from ad40.objects import check_codes, present
-from training.freeze import codes_on_grid, edge_events, thresholds
+from training.freeze import codes_on_grid, edge_events, refuse_saturation, thresholds
 
 WEIGHT = Fixed(signed=True, integer=0, fraction=4)
 scores = st.lists(st.integers(0, 5000), min_size=1, max_size=400)
@@ -51,6 +51,15 @@ def test_thresholds_keep_at_most_their_efficiency(values):
 def test_thresholds_of_a_long_tail():
     cuts = thresholds(np.arange(100_000), spec.ladder())
     assert cuts == [90_000, 99_000, 99_700, 99_900, 99_990]
+
+
+def test_a_score_that_saturates_is_refused(tmp_path):
+    policy, values = spec.ladder(), np.minimum(np.arange(100_000), 99_950)
+    refuse_saturation(thresholds(np.arange(100_000), policy), values, 100_000, tmp_path)
+    with pytest.raises(
+        InputError, match=r"score is 99950, its largest, for 0.05% of .*; expected a score that does not"
+    ):
+        refuse_saturation(thresholds(values, policy), values, 99_950, tmp_path)
 
 
 def test_edge_events_reach_every_end():

@@ -83,7 +83,8 @@ def test_bad_files_are_refused(model: Model) -> None:
         ({"more": np.zeros(3)}, "golden.npz: arrays is codes, hash, "),
         ({"codes": np.zeros(3, np.int16)}, r"golden.npz: codes is int16 \(3,\)"),
         ({"l1a": np.zeros(400, np.int64)}, r"golden.npz: l1a is int64 \(400,\); expected uint8 \(400,\)"),
-        ({"outputs": everything["outputs"][:, 1:]}, r"golden.npz: outputs is int64 \(400, 56\)"),
+        ({"outputs": everything["outputs"][1:]}, r"golden.npz: outputs is int64 \(399, 57\); expected int64 \(400, 57"),
+        ({"outputs": everything["outputs"][:, 0]}, r"golden.npz: outputs is int64 \(400,\); expected int64 \(400, 1"),
         ({"hw_score": everything["hw_score"] + 1}, "golden.npz: hash of the content is "),
         ({"codes": np.full((400, 19, 3), -1, np.int16)}, "golden.npz: event 0, "),
         ({"network_hash": np.array([[None]], object)}, "golden.npz: file is unreadable"),
@@ -99,6 +100,10 @@ def test_bad_files_are_refused(model: Model) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"golden\.npz: file is unreadable"):
         golden.read(path)
+    narrow = read.answers | {"outputs": read.answers["outputs"][:, 1:]}
+    golden.write(path, replace(read, answers=narrow))
+    with pytest.raises(InputError, match=r"golden.npz: outputs is \(400, 56\); expected \(400, 57\), of the network"):
+        golden.check(model)
     for name in ("network_hash", "menu_hash"):
         golden.write(path, replace(read, **{name: "0" * 64}))
         with pytest.raises(HashMismatch, match=f"golden.npz: {name} is 000"):

@@ -26,7 +26,15 @@ from ad40.menu import seed_bits
 from ad40.model import Model, read_model
 from ad40.network import Layer, Network, read_network, write_network
 from ad40.objects import pack, unpack
-from tests.any_network import any_model, any_network, edge_codes, network_reaching, score_by_definition
+from ad40.score import KINDS
+from tests.any_network import (
+    any_model,
+    any_network,
+    edge_codes,
+    network_reaching,
+    score_by_definition,
+    spreading_network,
+)
 from tests.conftest import make_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,8 +126,13 @@ def test_edges_of_fields_and_of_int32(project: SimpleNamespace, models: list[Mod
 
 @needs_compiler
 def test_any_formats(tmp_path: Path) -> None:
-    """Roundings, overflows, shifts both ways, 16 to 64 bits, and sums that just fit in 16 bits and just do not."""
+    """Every score, roundings, overflows, shifts both ways, slopes, presence, 16 to 64 bits, and sums that just fit in
+    16 bits and just do not."""
     networks = [any_network(seed, bits=bits) for bits in (4, 8, 20) for seed in range(100, 106)]
+    networks += [
+        spreading_network(kind, bits, present)
+        for kind in KINDS[1:] for bits, present in ((8, True), (20, False))
+    ]  # fmt: skip
     networks += [network_reaching(top) for top in (32767, 32768)]
     assert [plan(network).layers[0].bits for network in networks[-2:]] == [16, 32]
     assert {layer.bits for network in networks for layer in plan(network).layers} == {16, 32, 64}

@@ -20,6 +20,7 @@ namespace ad40::kernel {
 
 enum class Rounding { trn, rnd, rnd_conv };  // towards minus infinity, half up, half to even
 enum class Overflow { wrap, sat };           // modulo 2^width, to the nearest end
+enum class Kind { masked_l1, masked_l2, sum_squares, distance, tables, output };  // of score, see ad40/score.py
 
 // x = clip(((clamp(code, low, high) - offset) >> right) * left, min, max); the first clamp changes no result and
 // keeps any int32 inside the arithmetic.
@@ -31,9 +32,9 @@ struct Input {
   Code left;
 };
 
-// The inputs of an object: inputs[first] up to inputs[last].
+// The inputs of an object: inputs[first] up to inputs[last], and the row of x that is its presence, or -1.
 struct Object {
-  int slot, first, last;
+  int slot, first, last, present;
 };
 
 template <class Sum>
@@ -45,8 +46,17 @@ struct Term {
 template <class... Layer>
 struct List {};
 
+// An output that is scored, and what it is held against: an input, or an output of the earlier layer.
 struct Scored {
   int input, output;
+};
+
+// An entry of a table, or the product of two: entries[table + code - lowest] of each output; second output -1: none.
+struct Product {
+  int output;
+  std::size_t table;
+  int second;
+  std::size_t second_table;
 };
 
 struct Field {  // of a word on the links; highest: the largest code, which may be below what the bits can hold
@@ -71,6 +81,7 @@ constexpr T clamp(T value, T low, T high) {
 template <class L, class Sum>
 constexpr Sum quantise(Sum s) {
   if constexpr (L::relu) s = s < 0 ? Sum(0) : s;
+  if constexpr (L::slope > 0) s = s < 0 ? static_cast<Sum>(s >> L::slope) : s;  // exact: the sums have these bits more
   if constexpr (L::shift < 0) {
     s = static_cast<Sum>(s * (Sum(1) << -L::shift));
   } else if constexpr (L::shift > 0) {
@@ -112,16 +123,59 @@ inline void dense(const typename L::Sum (*x)[N], Out (*y)[N], std::index_sequenc
   (neuron<N, L, Row>(x, y[Row], std::make_index_sequence<L::first[Row + 1] - L::first[Row]>()), ...);
 }
 
-// One layer after the other; the codes of each are held in the type in which the next one sums.
+// One layer after the other; the codes of each are held in the type in which the next one sums. kept: the codes of the
+// layer that the score reads besides the last one.
 template <std::size_t N, class Last, class Out>
-inline void layers(List<Last>, const typename Last::Sum (*x)[N], Out (*y)[N]) {
+inline void layers(List<Last>, const typename Last::Sum (*x)[N], Out (*y)[N], Out (*)[N]) {
   dense<N, Last>(x, y, std::make_index_sequence<Last::outputs>());
 }
 template <std::size_t N, class First, class Second, class... Rest, class Out>
-inline void layers(List<First, Second, Rest...>, const typename First::Sum (*x)[N], Out (*y)[N]) {
+inline void layers(List<First, Second, Rest...>, const typename First::Sum (*x)[N], Out (*y)[N], Out (*kept)[N]) {
   alignas(64) typename Second::Sum z[First::outputs][N];
   dense<N, First>(x, z, std::make_index_sequence<First::outputs>());
-  layers<N>(List<Second, Rest...>(), z, y);
+  if constexpr (First::kept) {
+    for (std::size_t i = 0; i < First::outputs; ++i) {
+      for (std::size_t e = 0; e < N; ++e) kept[i][e] = static_cast<Out>(z[i][e]);
+    }
+  }
+  layers<N>(List<Second, Rest...>(), z, y, kept);
+}
+
+// Sums of the score for N events. x, here: inputs and masks of presence; y: outputs that are scored; kept: see layers.
+template <std::size_t N, class Net, class X, class Total>
+inline void sums([[maybe_unused]] const X (*x)[N], [[maybe_unused]] const X (*here)[N], const Total (*y)[N],
+                 [[maybe_unused]] const Total (*kept)[N], Total *AD40_RESTRICT total) {
+  constexpr bool masked = Net::kind == Kind::masked_l1 || Net::kind == Kind::masked_l2;
+  if constexpr (Net::kind == Kind::output) {
+    for (std::size_t e = 0; e < N; ++e) total[e] = static_cast<Total>(y[0][e] - Net::lowest);
+  } else if constexpr (Net::kind == Kind::tables) {
+    for (const Product &p : Net::products) {
+      for (std::size_t e = 0; e < N; ++e) {
+        std::int64_t entry = Net::entries[p.table + static_cast<std::size_t>(y[p.output][e] - Net::lowest)];
+        if (p.second >= 0) {
+          entry *= Net::entries[p.second_table + static_cast<std::size_t>(y[p.second][e] - Net::lowest)];
+        }
+        total[e] = static_cast<Total>(total[e] + entry);
+      }
+    }
+  } else {
+    for (const Scored &s : Net::scored) {
+      for (std::size_t e = 0; e < N; ++e) {
+        Total a = 0;
+        if constexpr (masked) a = static_cast<Total>(static_cast<Total>(x[s.input][e]) * Net::up_x);
+        if constexpr (Net::kind == Kind::distance) a = static_cast<Total>(kept[s.input][e] * Net::up_x);
+        const Total d = static_cast<Total>(a - y[s.output][e] * Net::up_y);
+        Total term;
+        if constexpr (Net::kind == Kind::masked_l1) {
+          term = static_cast<Total>(d < 0 ? -d : d);
+        } else {
+          term = static_cast<Total>(d * d);
+        }
+        if constexpr (masked) term = static_cast<Total>(term & static_cast<Total>(here[s.input / 3][e]));
+        total[e] = static_cast<Total>(total[e] + term);
+      }
+    }
+  }
 }
 
 // Where codes come from: 57 codes of an event, or its 19 words.
@@ -150,13 +204,18 @@ inline void block(const typename Source::Word *events, std::uint32_t *scores) {
   using X = typename Net::X;
   using Code = typename Net::Code;
   using Total = typename Net::Total;
-  alignas(64) X x[kInputs][N];
+  alignas(64) X x[Net::rows][N];
   alignas(64) X here[kObjects][N];  // all bits where the object is present, none elsewhere
   alignas(64) std::int32_t pt[N], code[N];
   for (const Object &object : Net::objects) {
     for (std::size_t e = 0; e < N; ++e) {
       pt[e] = Source::template value<Net>(events + e * Source::per_event, 3 * object.slot);
       here[object.slot][e] = static_cast<X>(pt[e] != 0 ? -1 : 0);
+    }
+    if constexpr (Net::rows > kInputs) {
+      for (std::size_t e = 0; object.present >= 0 && e < N; ++e) {
+        x[object.present][e] = static_cast<X>(Net::one & here[object.slot][e]);
+      }
     }
     for (int i = object.first; i < object.last; ++i) {
       const Input<Code> &in = Net::inputs[i];
@@ -172,18 +231,11 @@ inline void block(const typename Source::Word *events, std::uint32_t *scores) {
       }
     }
   }
-  alignas(64) Total y[Net::outputs][N];
-  layers<N>(typename Net::Layers(), x, y);
+  alignas(64) Total y[Net::outputs][N], kept[Net::kept][N];
+  layers<N>(typename Net::Layers(), x, y, kept);
   alignas(64) Total total[N] = {};
-  for (const Scored &s : Net::scored) {
-    for (std::size_t e = 0; e < N; ++e) {
-      const Total a = static_cast<Total>(static_cast<Total>(x[s.input][e]) * Net::up_x);
-      const Total d = static_cast<Total>(a - y[s.output][e] * Net::up_y);
-      const Total distance = static_cast<Total>(d < 0 ? -d : d);
-      total[e] = static_cast<Total>(total[e] + (distance & static_cast<Total>(here[s.input / 3][e])));
-    }
-  }
-  for (std::size_t e = 0; e < N; ++e) scores[e] = static_cast<std::uint32_t>(total[e]);
+  sums<N, Net>(x, here, y, kept, total);
+  for (std::size_t e = 0; e < N; ++e) scores[e] = static_cast<std::uint32_t>(total[e] >> Net::drop);
 }
 
 // Scores of n events. The rest that does not fill a block is padded with empty events.
