@@ -13,7 +13,7 @@ from ad40.files import file_hash, read_json, writable_folder, write_json
 from ad40.menu import write_menu
 from ad40.network import write_network
 from ad40.progress import Progress
-from firmware import compile_network, generate, synth
+from firmware import compile_network, generate, synth, trace
 from firmware.design import Design, read_design
 from firmware.registers import write_registers
 from firmware.synth import yosys
@@ -37,7 +37,7 @@ ABOVE = (
 HAND_WRITTEN = (*BELOW, *ABOVE)
 
 
-def write_sources(design: Design, folder: Path, pipelines: Sequence[compile_network.Pipeline]) -> list[Path]:
+def write_sources(design: Design, folder: Path, pipelines: Sequence[trace.Pipeline]) -> list[Path]:
     """Write generated and hand-written SystemVerilog into `folder`/rtl; all sources in order of compilation."""
     rtl, networks = folder / "rtl", design.trigger.networks
     rtl.mkdir(parents=True, exist_ok=True)
@@ -84,8 +84,8 @@ def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any
         name = network.name
         graph = compile_network.convert(model_folder, network, latency, folder / "hls" / name)
         bar.update(1)
-        interpreter = compile_network.trace(graph, network, latency)
-        pipelines.append(compile_network.write_verilog(interpreter.score, latency, folder / "network" / name, k))
+        interpreter = trace.trace(compile_network.steps(graph), network, latency)
+        pipelines.append(trace.write_verilog(interpreter.score, latency, folder / "network" / name, k))
         interpreter.save(folder / "interpreter" / name)
         bar.update(1)
         library = compile_network.compile_emulation(graph, folder / "hls" / name)

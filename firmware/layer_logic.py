@@ -48,15 +48,13 @@ def dense(x: Any, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Any
     return x[~constant] @ weight[~constant] + (bias + values @ weight[constant])
 
 
-def activation(x: Any, node: Any) -> Any:
-    """The activation of one of hls4ml's nodes."""
-    kind = node.get_attr("activation")
+def activation(x: Any, kind: str, slope: float = 0.0) -> Any:
+    """relu, leaky_relu (what is negative times `slope`) or linear."""
     if kind == "relu":
         return np.maximum(x, 0)
-    if kind == "LeakyReLU":
-        slope = float(node.get_attr("activ_param"))
+    if kind == "leaky_relu":
         values = [v if v.low >= 0 else v * slope if v.high <= 0 else v.msb_mux(v * slope, v) for v in np.asarray(x)]
         return type(x)(np.array(values), x.solver_options, hwconf=x.hwconf)
     if kind != "linear":
-        raise CheckError(f"{node.name}: activation {kind}; expected relu, LeakyReLU or linear")
+        raise CheckError(f"activation {kind}; expected relu, leaky_relu or linear")
     return x

@@ -66,32 +66,45 @@ def total_ns(logic: Any) -> float:
     return max(arrival)
 
 
+def _overhead_ns() -> float:
+    """What a clock loses to its registers, ns."""
+    d = delays()
+    return d["flip_flop"] + d["setup"] + d["uncertainty"]
+
+
+def _schedule(ops: Sequence[Any], cost: Sequence[float], clock_ns: float) -> tuple[list[int], list[float]]:
+    """Stage and arrival time in it of each operation, each in the earliest stage in which it finishes."""
+    stage, arrival = [0] * len(ops), [0.0] * len(ops)
+    for i, op in enumerate(ops):
+        if op.addr:
+            stage[i] = max(stage[a] for a in op.addr)
+            arrival[i] = cost[i] + max(arrival[a] for a in op.addr if stage[a] == stage[i])
+            if arrival[i] > clock_ns:
+                stage[i], arrival[i] = stage[i] + 1, cost[i]
+    return stage, arrival
+
+
+def fewest_stages(logic: Any, clock_ns: float) -> int | None:
+    """Stages that the logic needs when none may be longer than a clock; None: one operation alone is longer."""
+    cost, within = operation_delays(logic.ops), clock_ns - _overhead_ns()
+    return None if max(cost) > within else max(_schedule(logic.ops, cost, within)[0]) + 1
+
+
 def place(logic: Any, stages: int) -> tuple[Any, float]:
     """Spread the operations over `stages` clocks so that the slowest stage is as short as possible.
 
-    Each operation goes into the earliest stage in which it still finishes; the shortest clock for which that needs
-    no more than `stages` is found by bisection. Returns the logic with its latencies rewritten to whole clocks
-    (which is where alkaid then cuts) and the delay of the slowest stage in ns, from register to register.
+    The shortest clock for which `_schedule` needs no more than `stages` is found by bisection. Returns the logic with
+    its latencies rewritten to whole clocks (which is where alkaid then cuts) and the delay of the slowest stage in ns,
+    from register to register.
     """
-    ops, d = logic.ops, delays()
+    ops = logic.ops
     cost = operation_delays(ops)
-
-    def schedule(clock_ns: float) -> tuple[list[int], list[float]]:
-        stage, arrival = [0] * len(ops), [0.0] * len(ops)
-        for i, op in enumerate(ops):
-            if op.addr:
-                stage[i] = max(stage[a] for a in op.addr)
-                arrival[i] = cost[i] + max(arrival[a] for a in op.addr if stage[a] == stage[i])
-                if arrival[i] > clock_ns:
-                    stage[i], arrival[i] = stage[i] + 1, cost[i]
-        return stage, arrival
-
     low, high = max(cost), total_ns(logic) + 1.0
     for _ in range(24):
         middle = (low + high) / 2
-        low, high = (low, middle) if max(schedule(middle)[0]) < stages else (middle, high)
-    stage, arrival = schedule(high)
+        low, high = (low, middle) if max(_schedule(ops, cost, middle)[0]) < stages else (middle, high)
+    stage, arrival = _schedule(ops, cost, high)
     rewritten = [op._replace(latency=s + min(a / high, 1.0)) for op, s, a in zip(ops, stage, arrival, strict=True)]
     for index in logic.out_idxs:
         rewritten[index] = rewritten[index]._replace(latency=float(stages))
-    return logic._replace(ops=rewritten), max(arrival) + d["flip_flop"] + d["setup"] + d["uncertainty"]
+    return logic._replace(ops=rewritten), max(arrival) + _overhead_ns()

@@ -139,7 +139,7 @@ def test_network_module_skips_inputs_that_are_not_read(network: Network) -> None
 
 @needs_compilers
 def test_modules_of_two_networks_have_names_of_their_own(tmp_path: Path) -> None:
-    from firmware.compile_network import _name_stages
+    from firmware.trace import _name_stages
 
     (tmp_path / "logic1.v").write_text("module logic1 (input logic10_x); endmodule")
     (tmp_path / "logic10.v").write_text("module logic10 (input x); endmodule")
@@ -159,8 +159,8 @@ def largest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     if not COMPILERS:
         pytest.skip("the train and firmware extras are not installed")
     from firmware.compile import write_sources
-    from firmware.compile_network import Pipeline
     from firmware.design import Design
+    from firmware.trace import Pipeline
 
     folder = tmp_path_factory.mktemp("largest")
     trigger, latency = three_models(), spec.latency("ugt360")
