@@ -24,7 +24,8 @@ from ad40.score import MASKED, Score, Scoring, check_scoring
 from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
 from models.score_card import ScoreCard, feature_pairs, parse_score
 
-LOSSES = RECONSTRUCTION = ("l1", "mse")  # training/losses.py; those that hold 57 outputs against the inputs
+# Losses of training/losses.py, and the scores that they train
+LOSSES: dict[str, tuple[str, ...]] = {"l1": MASKED, "mse": MASKED, "distil": ("output",)}
 PRESENT = "present"  # an input of an object besides its features: 1 where it is there
 Pair = tuple[str, str]  # (object type, feature)
 
@@ -235,7 +236,7 @@ def _training(node: Node) -> TrainingCard:
         "batch": lambda n: n.integer(1, 1 << 20),
         "learning_rate": lambda n: n.number(1e-8, 1.0),
         "seed": lambda n: n.integer(0, 2**31 - 1),
-        "loss": lambda n: n.choice(LOSSES),
+        "loss": lambda n: n.choice(tuple(LOSSES)),
         "absent_weight": lambda n: n.number(0.0, 1.0),
         "sparsity": lambda n: n.number(0.0, 0.99),
         "pruned_at": lambda n: n.integer(1, 100_000),

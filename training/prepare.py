@@ -1,0 +1,64 @@
+"""What a training reads of each event: arrays of a part of the sample, one function per family of losses.
+
+The training sees what the hardware sees: integer object codes through the model's own input stage. `prepare` gives
+the arrays of a card; the loss of the same name (`training.losses`) gets them, batch by batch. A new family is a
+function here, a class there and a name in `models.card.LOSSES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40 import spec
+from ad40.emulator import Emulator
+from ad40.objects import present
+from models.card import FEATURES, Card
+from training import freeze
+from training.datasets import Background
+
+Floats = NDArray[np.float32]
+Arrays = tuple[Floats, ...]  # of equal length; the first holds the inputs (n, n_inputs)
+
+
+def network_inputs(card: Card, codes: NDArray[np.integer]) -> Floats:
+    """Inputs float32 (n, n_inputs) of events (n, 19, 3): the values of the model's own input stage (one definition,
+    `ad40.emulator`)."""
+    widths = [card.n_inputs, *(layer.units for layer in card.layers)]
+    blank = {
+        layer.name: (np.zeros((n_in, layer.units)), np.zeros(layer.units))
+        for n_in, layer in zip(widths, card.layers, strict=False)
+    }
+    x = Emulator(freeze.integer_network(card, blank)).inputs(codes)  # the input stage needs no weights
+    return card.input_format.dequantise(x).astype(np.float32)
+
+
+def reconstruction(card: Card, sample: Background, part: str) -> Arrays:
+    """Inputs, and loss weights (n, 57): 1 for a scored feature of a present object, `absent_weight` for one of an
+    absent object, 0 for a feature that is not scored."""
+    codes = sample.codes[sample.rows(part)]
+    here = np.repeat(present(codes), len(FEATURES), axis=1)
+    weight = np.where(here, 1.0, card.training.absent_weight) * card.scored_inputs(spec.objects())
+    return network_inputs(card, codes), weight.astype(np.float32)
+
+
+def distillation(card: Card, sample: Background, part: str) -> Arrays:
+    """Inputs, targets (n,) and weights (n,) of the events that the teacher has marked."""
+    from training import distil  # the teacher's own requirements only where they are used
+
+    codes, target, weight = distil.targets(card, sample, part)
+    return network_inputs(card, codes), target.astype(np.float32), weight.astype(np.float32)
+
+
+PREPARE: dict[str, Callable[[Card, Background, str], Arrays]] = {
+    "l1": reconstruction,
+    "mse": reconstruction,
+    "distil": distillation,
+}
+
+
+def prepare(card: Card, sample: Background, part: str) -> Arrays:
+    """The arrays of a part of the sample (train or validation) that the loss of a card reads."""
+    return PREPARE[card.training.loss](card, sample, part)
