@@ -54,8 +54,7 @@ class Background:
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Row numbers of a part of the split: train, validation or test."""
-        tenths = _TENTHS[part]
-        return np.flatnonzero((self.tenth >= tenths.start) & (self.tenth < tenths.stop))
+        return _of(self.tenth, part)
 
 
 def tenth_of(parent: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -69,6 +68,16 @@ def tenth_of(parent: NDArray[np.int64]) -> NDArray[np.uint8]:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x = x ^ (x >> np.uint64(31))
     return (x % np.uint64(10)).astype(np.uint8)
+
+
+def part_of(parent: NDArray[np.int64], part: str) -> NDArray[np.int64]:
+    """Positions of the parents (n,) that fall into a part of the split. Signal events have their row as parent."""
+    return _of(tenth_of(parent), part)
+
+
+def _of(tenth: NDArray[np.uint8], part: str) -> NDArray[np.int64]:
+    tenths = _TENTHS[part]
+    return np.flatnonzero((tenth >= tenths.start) & (tenth < tenths.stop))
 
 
 def _processes(attributes: dict[str, Any], path: Path) -> tuple[Process, ...]:

@@ -1,8 +1,6 @@
 """Pages of the documentation with sections that commands write: between two markers, and nothing else is touched.
 
-    <!-- begin: ad40 compare -->
-    ...
-    <!-- end: ad40 compare -->
+The section of `ad40 compare` stands between the lines `<!-- begin: ad40 compare -->` and `<!-- end: ad40 compare -->`.
 """
 
 from __future__ import annotations
