@@ -230,13 +230,3 @@ def test_menu_of_another_model_is_refused(model, sample, tmp_path, capsys):
     write_yaml(tmp_path / "menu.yaml", menu | {"network_hash": "0" * 64})
     refused(capsys, ["evaluate", tmp_path, "--sample", sample], "menu.yaml", "network_hash")
     assert not (tmp_path / "metrics.json").exists()
-
-
-def test_correlated_events_widen_the_interval():
-    from training.evaluate import efficiency
-
-    passed = np.arange(4000) % 40 == 0
-    alone = efficiency(passed, np.arange(4000))
-    families = efficiency(passed, np.arange(4000) // 400)  # the 100 that pass come from 10 parents
-    assert alone[1] == families[1] == 0.025
-    assert families[2] - families[0] > 2 * (alone[2] - alone[0])
