@@ -61,7 +61,7 @@ if tf.keras.Model is not tf_keras.Model:
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WEIGHTS_FILE, CARD_FILE = "weights.h5", "model.yaml"
+WEIGHTS_FILE, FLOAT_FILE, CARD_FILE = "weights.h5", "float_weights.h5", "model.yaml"
 
 
 def _bits(fmt: Fixed) -> Any:
@@ -99,11 +99,12 @@ def build(card: Card, quantised: bool = True) -> Any:
     return tf_keras.Model(inputs, outputs if len(outputs) > 1 else x, name=card.name.replace("-", "_"))
 
 
-def load(model_dir: str | Path) -> Any:
-    """The QKeras model of a model folder (model.yaml and weights.h5)."""
+def load(model_dir: str | Path, quantised: bool = True) -> Any:
+    """The QKeras model of a model folder (model.yaml and weights.h5), or of a folder of `ad40 train --float` the one in
+    float32 (float_weights.h5)."""
     folder = Path(model_dir)
-    model = build(read_card(folder / CARD_FILE))
-    weights = folder / WEIGHTS_FILE
+    model = build(read_card(folder / CARD_FILE), quantised)
+    weights = folder / (WEIGHTS_FILE if quantised else FLOAT_FILE)
     try:
         model.load_weights(str(weights))
     except (OSError, ValueError, KeyError) as error:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ad40 import spec
 from ad40.emulator import Emulator
-from ad40.objects import present
+from ad40.objects import N_INPUTS, present
 from models.card import FEATURES, Card
 from training import freeze
 from training.datasets import Background
+from training.views import view
 
 Floats = NDArray[np.float32]
 Arrays = tuple[Floats, ...]  # of equal length; the first holds the inputs (n, n_inputs)
@@ -44,6 +45,21 @@ def reconstruction(card: Card, sample: Background, part: str) -> Arrays:
     return network_inputs(card, codes), weight.astype(np.float32)
 
 
+def variational(card: Card, sample: Background, part: str) -> Arrays:
+    """Inputs, and loss weights (n, 57) of the features that the decoder predicts: those that the first layer reads."""
+    codes = sample.codes[sample.rows(part)]
+    here = np.repeat(present(codes), len(FEATURES), axis=1)
+    weight = np.where(here, 1.0, card.training.absent_weight) * card.input_mask(spec.objects())[:N_INPUTS]
+    return network_inputs(card, codes), weight.astype(np.float32)
+
+
+def embedding(card: Card, sample: Background, part: str) -> Arrays:
+    """Inputs of the events, and of two views of each."""
+    codes = sample.codes[sample.rows(part)]
+    views = (view(codes, 2 * card.training.seed + i) for i in range(2))
+    return network_inputs(card, codes), *(network_inputs(card, changed) for changed in views)
+
+
 def distillation(card: Card, sample: Background, part: str) -> Arrays:
     """Inputs, targets (n,) and weights (n,) of the events that the teacher has marked."""
     from training import distil  # the teacher's own requirements only where they are used
@@ -55,6 +71,8 @@ def distillation(card: Card, sample: Background, part: str) -> Arrays:
 PREPARE: dict[str, Callable[[Card, Background, str], Arrays]] = {
     "l1": reconstruction,
     "mse": reconstruction,
+    "variational": variational,
+    "embedding": embedding,
     "distil": distillation,
 }
 

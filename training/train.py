@@ -4,22 +4,25 @@
 A reconstruction covers the features that enter the score and counts present objects only (Nature Mach. Intell. 4,
 154 (2022), arXiv 2108.03986, which limits the outputs to the physical range with eta_max * tanh; here the saturating
 output quantiser plays that role). Every epoch is checkpointed; the same command continues an interrupted run.
+
+With --float the same layers are trained in float32 without quantisers, on the same inputs: what `float_scores` gives
+then, held against the frozen model, is what quantisation costs. Such a folder holds no integers.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ad40 import defaults, spec
 from ad40.errors import InputError
 from ad40.files import atomic_path, sha256_of, writable_folder, write_json, write_yaml
-from models.card import LOSSES, Card, read_card
+from models.card import LOSSES, Card, parse_card, read_card
 from training import freeze
 from training.datasets import TRAIN, VALIDATION, load_background
+from training.float_twin import float_scores as float_scores
 from training.prepare import prepare
 from training.trainer import State, Trainer, fit, load_state
 
@@ -36,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="train at most so many epochs instead of the card's number")
     parser.add_argument("--events", type=int, help="read only the first so many background events")
     parser.add_argument("--seed", type=int, help="another seed than the card's")
+    parser.add_argument("--float", action="store_true", help="train in float32, without quantisers; nothing is frozen")
 
 
 def _with_overrides(card: Card, args: argparse.Namespace) -> Card:
@@ -47,7 +51,7 @@ def _with_overrides(card: Card, args: argparse.Namespace) -> Card:
     if args.events is not None and args.events < 100:
         raise InputError("command line", "--events", args.events, "an integer of at least 100")
     document = {**card.document, "training": {**card.document["training"], **changes}}
-    return replace(card, training=replace(card.training, **changes), document=document)
+    return parse_card(document, args.card)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -58,26 +62,26 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         expected = f"a loss for the score {card.score.kind}: this one is for {' or '.join(LOSSES[card.training.loss])}"
         raise InputError(args.card, "training.loss", card.training.loss, expected)
     sample = load_background(args.sample, args.events)
-    from models.build import CARD_FILE, WEIGHTS_FILE
+    from models.build import CARD_FILE, FLOAT_FILE, WEIGHTS_FILE
     from training import plots  # TensorFlow and matplotlib only after the inputs are known to be good
 
     writable_folder(args.output)
-    parts = {name: sample.rows(name) for name in (TRAIN, VALIDATION)}
-    trainer = Trainer(card, prepare(card, sample, TRAIN), prepare(card, sample, VALIDATION))
-    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash])
+    trainer = Trainer(card, prepare(card, sample, TRAIN), prepare(card, sample, VALIDATION), quantised=not args.float)
+    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *(["float"] if args.float else [])])
     checkpoint = args.output / CHECKPOINT
     state = load_state(checkpoint, key)
     if state is not None:
         print(f"continuing after epoch {state.epoch} of {checkpoint}")
     state = fit(trainer, state or State(), checkpoint, key)
-    trainer.snap(state.best_weights)
-    with atomic_path(args.output / WEIGHTS_FILE) as temporary:
+    trainer.finish(state.best_weights)
+    with atomic_path(args.output / (FLOAT_FILE if args.float else WEIGHTS_FILE)) as temporary:
         trainer.model.save_weights(str(temporary), save_format="h5")
     write_yaml(args.output / CARD_FILE, card.document)
     summary: dict[str, Any] = {
         "model": card.name,
         "version": card.version,
-        "events": {name: len(rows) for name, rows in parts.items()},
+        "quantised": not args.float,
+        "events": {name: len(sample.rows(name)) for name in (TRAIN, VALIDATION)},
         "epochs": state.epoch,
         "best_epoch": state.best_epoch,
         "best_validation_loss": state.best,
@@ -86,7 +90,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "sample": {"file": args.sample.name + "/" + sample.file.name, "fingerprint": sample.fingerprint},
     }
     write_json(args.output / "history.json", {**summary, "training": vars(card.training), "history": state.history})
-    summary.update(freeze.freeze(args.output, trainer.model, card, sample))
+    if not args.float:
+        summary.update(freeze.freeze(args.output, trainer.model, card, sample))
     summary["plots"] = [plots.training_curve(state.history, args.output / "plots" / "training.png")]
     checkpoint.unlink(missing_ok=True)
     summary["seconds"] = round(time.monotonic() - start, 1)
@@ -94,6 +99,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         f"{card.name} {card.version}: best epoch {state.best_epoch} of {state.epoch}, "
         f"validation loss {state.best:.4f}, "
         f"{summary['nonzero_weights']} of {summary['weights']} weights not zero, "
-        f"network {summary['network_hash'][:12]}"
+        + ("in float32" if args.float else f"network {summary['network_hash'][:12]}")
     )
     return summary

@@ -58,7 +58,7 @@ class Trainer:
 
         tf_keras.utils.set_random_seed(card.training.seed)
         tf.config.experimental.enable_op_determinism()
-        self.card, self.settings = card, card.training
+        self.card, self.settings, self.quantised = card, card.training, quantised
         self.model = build.build(card, quantised)
         self.loss = LOSSES[card.training.loss](card, self.model)
         self.kernels = [self.model.get_layer(layer.name).kernel for layer in card.layers]
@@ -147,10 +147,11 @@ class Trainer:
         for kernel, mask in zip(self.kernels, self.masks, strict=True):
             mask.assign((kernel.numpy() != 0).astype(np.float32))
 
-    def snap(self, weights: list[Floats]) -> None:
-        """Put weights on their grids, so that the saved floats are the integers that `freeze` reads."""
+    def finish(self, weights: list[Floats]) -> None:
+        """Take the best weights; quantised ones are put on their grids, so that the saved floats are the integers that
+        `freeze` reads."""
         self.set_weights(weights)
-        for layer in self.card.layers:
+        for layer in self.card.layers if self.quantised else ():
             dense = self.model.get_layer(layer.name)
             dense.set_weights(
                 [
@@ -160,11 +161,11 @@ class Trainer:
             )
 
     def nonzero(self) -> int:
-        """How many kernel weights are not zero on their grids."""
-        return sum(
-            int(np.count_nonzero(layer.weight.quantise(kernel.numpy() * mask.numpy())))
-            for layer, kernel, mask in zip(self.card.layers, self.kernels, self.masks, strict=True)
-        )
+        """How many kernel weights are not zero, on their grids if they have some."""
+        kernels = [kernel.numpy() * mask.numpy() for kernel, mask in zip(self.kernels, self.masks, strict=True)]
+        if self.quantised:
+            kernels = [layer.weight.quantise(k) for layer, k in zip(self.card.layers, kernels, strict=True)]
+        return sum(int(np.count_nonzero(kernel)) for kernel in kernels)
 
     @property
     def size(self) -> int:
