@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import InputError
-from ad40.events import open_events
+from ad40.events import EventFile, open_events
 from ad40.files import sha256_of
+from ad40.l1data import L1File
+from ad40.objects import N_INPUTS, N_OBJECTS
 from ad40.schema import Node
 
 BACKGROUND = "background"
@@ -111,7 +113,7 @@ def load_background(folder: str | Path, limit: int | None = None) -> Background:
         for column in ("process", "parent"):
             if column not in events.columns:
                 raise InputError(path, f"column {column}", "missing", "one entry per event")
-        codes = events.codes(0, n).astype(np.int16)
+        codes = _codes(events, n)
         process = events.column("process", 0, n).astype(np.uint8)
         parent = events.column("parent", 0, n).astype(np.int64)
         processes = _processes(events.attributes, path)
@@ -122,7 +124,7 @@ def load_background(folder: str | Path, limit: int | None = None) -> Background:
     for part, tenths in _TENTHS.items():
         if not np.isin(tenth, list(tenths)).any():
             raise InputError(path, "events", n, f"enough events that the {part} part of the split is not empty")
-    digest = sha256_of([n, int(codes.astype(np.int64).sum()), int(parent.sum()), _checksum(codes)])
+    digest = sha256_of([n, int(codes.sum(dtype=np.int64)), int(parent.sum()), _checksum(codes)])
     return Background(codes, process, parent, tenth, processes, path, digest)
 
 
@@ -133,7 +135,7 @@ def load_signal(folder: str | Path, name: str, limit: int | None = None) -> NDAr
         n = events.n if limit is None else min(events.n, limit)
         if n == 0:
             raise InputError(path, "events", 0, "at least one event")
-        return events.codes(0, n).astype(np.int16)
+        return _codes(events, n)
 
 
 def signal_names(folder: str | Path) -> tuple[str, ...]:
@@ -151,8 +153,19 @@ def _file(folder: str | Path, name: str) -> Path:
     return path
 
 
-def _checksum(codes: NDArray[np.int16]) -> int:
+def _codes(events: EventFile | L1File, n: int) -> NDArray[np.int16]:
+    """The first n events, read in blocks: a million take little more memory than their result."""
+    codes = np.empty((n, N_OBJECTS, 3), np.int16)
+    for start, block in events.chunks(stop=n):
+        codes[start : start + len(block)] = block
+    return codes
+
+
+def _checksum(codes: NDArray[np.int16], size: int = 65536) -> int:
     """Order-dependent sum over all codes: tells a sample that was changed from one that was not."""
-    flat = codes.reshape(len(codes), -1).astype(np.int64)
-    columns = flat * np.arange(1, flat.shape[1] + 1)
-    return int((columns.sum(axis=1) * (np.arange(len(flat)) % 65521 + 1)).sum())
+    total = 0
+    for start in range(0, len(codes), size):
+        flat = codes[start : start + size].reshape(-1, N_INPUTS).astype(np.int64)
+        columns = flat * np.arange(1, N_INPUTS + 1)
+        total += int((columns.sum(axis=1) * ((start + np.arange(len(flat))) % 65521 + 1)).sum())
+    return total
