@@ -103,11 +103,15 @@ def _processes(attributes: dict[str, Any], path: Path) -> tuple[Process, ...]:
 
 
 def load_background(folder: str | Path, limit: int | None = None) -> Background:
-    """Read `background.h5` of a sample folder, at most its first `limit` events.
+    """Read `background.h5` of a sample folder, at most its first `limit` events; see `read_background`."""
+    return read_background(_file(folder, BACKGROUND), limit)
+
+
+def read_background(path: Path, limit: int | None = None) -> Background:
+    """Read a file of background events as `ad40 generate` or `training.sample` writes it, at most the first `limit`.
 
     Raises `InputError` when a column or attribute is missing, or when a process number has no description.
     """
-    path = _file(folder, BACKGROUND)
     with open_events(path) as events:
         n = events.n if limit is None else min(events.n, limit)
         for column in ("process", "parent"):
