@@ -77,7 +77,8 @@ class TrainingCard:
     sparsity: share of weights that pruning sets to zero, reached at epoch `pruned_at`. l1: penalty on the absolute
     weights. patience: epochs without improvement before the learning rate falls by `plateau_factor`; `stop_after`:
     before the training ends. beta: share of the KL divergence in the loss `variational`. embedding_epochs: epochs of
-    the loss `embedding` before its autoencoder is trained; pruning and the counts above start again then.
+    the loss `embedding` before its autoencoder is trained; pruning and the counts above start again then. families: of
+    corrupted events that the teacher of the loss `distil` knows; none means all of `training.families`.
     """
 
     epochs: int
@@ -94,6 +95,7 @@ class TrainingCard:
     stop_after: int = 8
     beta: float = 0.8
     embedding_epochs: int = 10
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def _slope_shift(node: Node) -> int:
 
 def _training(node: Node) -> TrainingCard:
     optional = {"loss", "absent_weight", "sparsity", "pruned_at", "l1", "patience", "plateau_factor", "stop_after"}
-    optional |= {"beta", "embedding_epochs"}
+    optional |= {"beta", "embedding_epochs", "families"}
     node.keys({"epochs", "batch", "learning_rate", "seed"}, optional=optional)
     read = {
         "epochs": lambda n: n.integer(1, 100_000),
@@ -256,6 +258,7 @@ def _training(node: Node) -> TrainingCard:
         "stop_after": lambda n: n.integer(1, 100_000),
         "beta": lambda n: n.number(0.0, 1.0),
         "embedding_epochs": lambda n: n.integer(1, 100_000),
+        "families": lambda n: tuple(item.text() for item in n),
     }
     training = TrainingCard(**{key: read[key](value) for key, value in node.items()})
     if training.loss == "embedding" and training.embedding_epochs >= training.epochs:
