@@ -13,10 +13,11 @@ import contextlib
 import fcntl
 import importlib.util
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from optuna.trial import TrialState
 
 from ad40 import defaults, spec
 from ad40.errors import CheckError, HashMismatch, InputError, MissingTool
-from ad40.files import read_json, writable_folder, write_json
+from ad40.files import atomic_path, read_json, writable_folder, write_json
 from ad40.progress import Progress
+from models.card import parse_card
 from training import explore_front, page
-from training.datasets import VALIDATION, load_background
+from training.datasets import load_background
 from training.explore_space import Space, parse_space, read_space
 from training.explore_trial import (
     CARD,
@@ -43,6 +45,7 @@ from training.explore_trial import (
     take_cost,
     training_command,
 )
+from training.selection import selection
 
 HELP = "search the models around a card: selection figure against LUTs and latency, as a Pareto front"
 EPILOG = """\
@@ -266,8 +269,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     processes = Processes()
     with _locked(args.folder) as lock:
         write_json(args.folder / SETTINGS, kept)
-        settings = Settings(args.folder, Path(kept["sample"]), sample.codes[sample.rows(VALIDATION)], kept["events"],
-                            kept["epochs"], args.timeout, lock)  # fmt: skip
+        families = parse_card(kept["base"], args.folder).training.families
+        judge = lru_cache(lambda: selection(space.figure, sample, families))  # made when the first trial needs it
+        settings = Settings(
+            args.folder, Path(kept["sample"]), judge, kept["events"], kept["epochs"], args.timeout, lock
+        )
         exploration = Exploration(args.folder, space, kept["seed"])
         if args.take is not None:
             return take(args, exploration, settings, processes)
@@ -279,7 +285,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     print(explore_front.text_table(exploration.ordered()))
     print(f"front of {len(summary['front'])} of {len(summary['trials'])} trials: {args.folder / explore_front.HTML}")
     if args.page:
-        page.write_section(args.page, explore_front.VERB, explore_front.section(summary, command(args.folder, summary)))
+        picture = Path(args.page.stem) / "explore.png"
+        with atomic_path(args.page.parent / picture) as temporary:
+            shutil.copyfile(args.folder / explore_front.PNG, temporary)
+        text = explore_front.section(summary, command(args.folder, summary), picture.as_posix())
+        page.write_section(args.page, explore_front.VERB, text)
     if not summary["front"]:
         raise CheckError(f"no trial fits; the first: {exploration.ordered()[0].reason}", summary)
     return summary

@@ -16,7 +16,8 @@ from ad40 import __version__
 from ad40.files import atomic_path, write_json
 from training import page
 from training.explore_space import Space
-from training.explore_trial import COSTS, FPR, Result
+from training.explore_trial import COSTS, Result
+from training.selection import SHORT, WORDS
 
 HTML, PNG, CSV, JSON = "front.html", "front.png", "front.csv", "front.json"
 VERB = "ad40 explore"
@@ -81,7 +82,7 @@ def _row(result: Result, on_front: bool, space: Space, folder: Path) -> dict[str
     row: dict[str, Any] = {"trial": result.number, "front": on_front, "feasible": result.feasible,
                            "figure": result.figure}  # fmt: skip
     row |= {key: result.cost.get(key) for key in COSTS}
-    row |= {f"{name} (TPR)": values[1] for name, values in result.corruptions.items()}
+    row |= {f"{name} (TPR)": values[1] for name, values in result.efficiencies.items()}
     row |= {p.name: result.parameters[p.name] for p in space.parameters}
     row |= {"nonzero_weights": result.nonzero_weights, "epochs": result.epochs, "same_as": result.same_as,
             "card_hash": result.card_hash, "network_hash": result.network_hash, "reason": result.reason,
@@ -104,19 +105,19 @@ def write(folder: Path, results: Sequence[Result], space: Space, settings: dict[
         "version": __version__,
         "date": datetime.date.today().isoformat(),
         "base": space.base["name"],
-        "objectives": {"figure": f"mean over corruptions of the TPR at an FPR of {FPR}, maximised",
+        "objectives": {"figure": f"{WORDS[space.figure]}, maximised",
                        "lut": "estimate of the compiler for network and score, minimised",
                        "latency_ns": "from the last input word to the decision, minimised"},
         "settings": {key: settings[key] for key in _KEPT},
-        "sample": Path(settings["sample"]).name,
+        "sample": "/".join(Path(settings["sample"]).parts[-2:]),
         "cards_in_the_space": space.size,
         "parameters": {p.name: list(p.labels) for p in space.parameters},
         "front": [result.number for result in best],
         "trials": rows,
     }  # fmt: skip
     write_json(folder / JSON, summary)
-    explore_plot.write_html(folder / HTML, results, best, summary)
-    explore_plot.write_png(folder / PNG, results, best)
+    explore_plot.write_html(folder / HTML, results, best, summary, SHORT[space.figure])
+    explore_plot.write_png(folder / PNG, results, best, SHORT[space.figure])
     return summary
 
 
@@ -132,8 +133,8 @@ def text_table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def section(summary: dict[str, Any], command: str) -> str:
-    """The section of a page: what was explored, the front, the trials that do not fit."""
+def section(summary: dict[str, Any], command: str, picture: str) -> str:
+    """The section of a page: what was explored, the front, the trials that do not fit. picture: its address."""
     trials, settings = summary["trials"], summary["settings"]
     own = [t for t in trials if t["same_as"] is None]
     infeasible = [t for t in own if not t["feasible"]]
@@ -159,6 +160,8 @@ def section(summary: dict[str, Any], command: str) -> str:
         "A trial is short: the numbers serve to choose, and `--take` trains the chosen one in full.",
         "",
         page.table(titles, body),
+        "",
+        f"![Selection figure against LUTs]({picture})",
         "",
         *(f"* trial {t['trial']} is infeasible: {t['reason']}" for t in infeasible[:8]),
         *([f"* and {len(infeasible) - 8} more, in front.csv"] if len(infeasible) > 8 else []),

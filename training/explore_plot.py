@@ -19,8 +19,8 @@ from matplotlib import pyplot as plt
 
 TOP, REST = "on the front", "dominated"
 MISFIT = "does not fit"
-FIGURE_TITLE = "mean TPR at FPR 1e-3 on corrupted background [%]"
 LUT_TITLE = "LUT (estimate of the compiler)"
+TICKS = [digit * 10**power for power in range(1, 6) for digit in (1, 2, 5)]  # of the axis of LUTs
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 1.5em auto; max-width: 1250px; padding: 0 1em; }}
@@ -75,6 +75,15 @@ def _groups(results: Sequence[Result], best: Sequence[Result]) -> dict[str, list
     }
 
 
+def _names(group: Sequence[Result]) -> list[str]:
+    """Numbers to write at the points, those of one place together at the first of them."""
+    places: dict[tuple[float, float], list[Result]] = {}
+    for result in group:
+        places.setdefault(result.objectives[:2], []).append(result)
+    return [", ".join(str(r.number) for r in there) if there[0] is result else ""
+            for result in group for there in [places[result.objectives[:2]]]]  # fmt: skip
+
+
 def _hover(result: Result, command: str) -> str:
     esc = lambda value: html.escape(str(value), quote=False)  # noqa: E731
     cost = result.cost
@@ -85,12 +94,12 @@ def _hover(result: Result, command: str) -> str:
              *(f"{esc(name)}: {esc(label)}" for name, label in result.parameters.items()),
              f"{result.nonzero_weights} weights not zero",
              *(f"{esc(name)}: TPR {100 * v[1]:.2f} ({100 * v[0]:.2f} to {100 * v[2]:.2f}) %"
-               for name, v in result.corruptions.items()),
+               for name, v in result.efficiencies.items()),
              f"<i>{esc(command)}</i>"]  # fmt: skip
     return "<br>".join(lines)
 
 
-def scatter(results: Sequence[Result], best: Sequence[Result], commands: dict[int, str]) -> go.Figure:
+def scatter(results: Sequence[Result], best: Sequence[Result], commands: dict[int, str], title: str) -> go.Figure:
     """Selection figure against LUTs; the colour is the latency in ns."""
     groups = _groups(results, best)
     times = [r.cost["latency_ns"] for group in (REST, TOP) for r in groups[group]]
@@ -107,13 +116,14 @@ def scatter(results: Sequence[Result], best: Sequence[Result], commands: dict[in
             look["color"] = [r.cost["latency_ns"] for r in group]
         drawing.add_trace(go.Scatter(
             x=[r.cost["lut"] for r in group], y=[100 * (r.figure or 0) for r in group], mode="markers+text",
-            text=[str(r.number) if name == TOP else "" for r in group], textposition="top center", name=name,
+            text=_names(group) if name == TOP else None, textposition="top center", name=name,
             marker=look, customdata=[r.number for r in group], hovertemplate="%{hovertext}<extra></extra>",
             hovertext=[_hover(r, commands[r.number]) for r in group],
         ))  # fmt: skip
     drawing.update_layout(
         template="plotly_white", height=560, margin={"l": 70, "r": 20, "t": 30, "b": 60}, hoverlabel={"align": "left"},
-        xaxis={"title": LUT_TITLE, "type": "log", "dtick": "D2"}, yaxis={"title": FIGURE_TITLE, "rangemode": "tozero"},
+        xaxis={"title": LUT_TITLE, "type": "log", "tickvals": TICKS, "ticktext": [f"{tick:,}" for tick in TICKS]},
+        yaxis={"title": title},
         coloraxis={"colorscale": "Viridis", "cmin": bounds[0], "cmax": bounds[1] if bounds[1] > bounds[0]
                    else bounds[0] + 1, "colorbar": {"title": {"text": "whole chain [ns]"}}},
         legend={"orientation": "h", "y": 1.06, "x": 0},
@@ -139,7 +149,8 @@ def parallel(results: Sequence[Result], parameters: dict[str, list[Any]]) -> go.
 
 def _html_table(rows: Sequence[dict[str, Any]], parameters: dict[str, list[Any]]) -> str:
     names = ["trial", "figure", "lut", "lut_synth", "stages", "latency_ns", "nonzero_weights", *parameters]
-    names = [name for name in names if any(row[name] is not None for row in rows)] + ["reason"]
+    names = [name for name in names if any(row[name] is not None for row in rows)]
+    names += ["reason"] if any(row["reason"] or row["same_as"] is not None for row in rows) else []
     heads = {"figure": "figure [%]", "lut": "LUT", "lut_synth": "LUT, synthesis", "latency_ns": "ns",
              "nonzero_weights": "weights", "reason": "remark"}  # fmt: skip
     body = []
@@ -149,7 +160,15 @@ def _html_table(rows: Sequence[dict[str, Any]], parameters: dict[str, list[Any]]
         for name in names:
             value = remark if name == "reason" else "" if row[name] is None else row[name]
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            shown = f"{100 * value:.2f}" if name == "figure" and number else f"{value:,}" if number else str(value)
+            shown = (
+                f"{100 * value:.2f}"
+                if name == "figure" and number
+                else f"{value:,}"
+                if isinstance(value, int)
+                else f"{value:g}"
+                if number
+                else str(value)
+            )
             kind = "" if number else ' class="words"'
             key = f' data-value="{value}"' if number else ""
             cells.append(f"<td{kind}{key}>{html.escape(shown)}</td>")
@@ -158,7 +177,9 @@ def _html_table(rows: Sequence[dict[str, Any]], parameters: dict[str, list[Any]]
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
-def write_html(path: Path, results: Sequence[Result], best: Sequence[Result], summary: dict[str, Any]) -> None:
+def write_html(
+    path: Path, results: Sequence[Result], best: Sequence[Result], summary: dict[str, Any], title: str
+) -> None:
     """Write the interactive page; the whole of plotly.js is in it (5 MB), so that it works without a network."""
     import json
 
@@ -172,7 +193,7 @@ def write_html(path: Path, results: Sequence[Result], best: Sequence[Result], su
         "no signal enters. On the front stands what no other trial beats in figure, LUTs and latency at once."
     )
     figures = {
-        "scatter": plotly.io.to_html(scatter(results, best, commands), full_html=False, include_plotlyjs=True,
+        "scatter": plotly.io.to_html(scatter(results, best, commands, title), full_html=False, include_plotlyjs=True,
                                      div_id="scatter", config={"displaylogo": False}),
         "lines": plotly.io.to_html(parallel(results, parameters), full_html=False, include_plotlyjs=False,
                                    div_id="lines", config={"displaylogo": False}),
@@ -189,8 +210,8 @@ def write_html(path: Path, results: Sequence[Result], best: Sequence[Result], su
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_png(path: Path, results: Sequence[Result], best: Sequence[Result]) -> None:
-    """Selection figure against LUTs, the colour the latency, as a picture for a page."""
+def write_png(path: Path, results: Sequence[Result], best: Sequence[Result], title: str) -> None:
+    """Selection figure against LUTs, the colour the latency, as a picture for a page. title: of the figure."""
     groups = _groups(results, best)
     drawing, axis = plt.subplots(figsize=(8, 5))
     times = [r.cost["latency_ns"] for group in (REST, TOP) for r in groups[group]] or [0]
@@ -207,9 +228,14 @@ def write_png(path: Path, results: Sequence[Result], best: Sequence[Result]) -> 
         points = axis.scatter(x, y, c=[r.cost["latency_ns"] for r in group], label=name, **colours, **looks[name])
         if name == TOP:
             drawing.colorbar(points, label="whole chain [ns]")
-            for r, a, b in zip(group, x, y, strict=True):
-                axis.annotate(str(r.number), (a, b), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8)
-    axis.set(xscale="log", xlabel=LUT_TITLE, ylabel=FIGURE_TITLE)
+            for words, a, b in zip(_names(group), x, y, strict=True):
+                axis.annotate(words, (a, b), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8)
+    axis.set(xscale="log", xlabel=LUT_TITLE, ylabel=title)
+    axis.margins(y=0.1)
+    low, high = axis.get_xlim()
+    axis.set_xticks([tick for tick in TICKS if low <= tick <= high], minor=False)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.xaxis.set_minor_formatter(lambda value, _: "")
     axis.grid(alpha=0.25, which="both")
     if any(groups.values()):
         axis.legend(frameon=False)

@@ -34,6 +34,7 @@ from ad40.errors import Ad40Error, InputError, SpecError
 from ad40.files import read_yaml, sha256_of
 from ad40.schema import Node
 from models.card import parse_card
+from training.selection import FAMILIES, MEAN
 
 ROOT = Path(__file__).resolve().parents[1]  # of the checkout: where the base cards of a space stand
 _PART = re.compile(r"([^.\[\]]+)|\[([^\[\]]+)\]")
@@ -62,10 +63,12 @@ class Parameter:
 class Space:
     """A base card and its parameters. generation: trials that are drawn together, from the results of the earlier ones.
 
-    base, document: the YAML documents of card and space, as they were read.
+    figure: what selects, families or corruptions (`training.selection`). base, document: the YAML documents of card
+    and space, as they were read.
     """
 
     base: dict[str, Any]
+    figure: str
     generation: int
     parameters: tuple[Parameter, ...]
     document: dict[str, Any]
@@ -203,11 +206,17 @@ def parse_space(document: Any, file: str | Path, base: Any, base_file: str | Pat
     """
     parse_card(base, base_file)
     node = Node(document, file)
-    node.keys({"base", "generation", "keys"})
+    node.keys({"base", "figure", "generation", "keys"})
     parameters = tuple(_parameter(name, child) for name, child in node["keys"].items())
     if not parameters:
         raise node["keys"].fault("at least one parameter")
-    space = Space(base, node["generation"].integer(1, MAX_GENERATION), parameters, document)
+    space = Space(
+        base,
+        node["figure"].choice((FAMILIES, MEAN)),
+        node["generation"].integer(1, MAX_GENERATION),
+        parameters,
+        document,
+    )
     taken: dict[str, str] = {}
     for parameter in parameters:
         child = node["keys"][parameter.name]

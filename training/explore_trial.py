@@ -16,26 +16,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ad40.emulator import Emulator
 from ad40.errors import CheckError
 from ad40.files import atomic_path, read_json, sha256_of, write_json, write_yaml
 from ad40.network import read_network
-from training.evaluate import corruption_figures
 from training.explore_space import FASTEST, ROOT, refusal
+from training.selection import Selection
 
 RESULT, CARD, MODEL, LOG = "result.json", "card.yaml", "model", "log.txt"
 COSTS = ("lut", "lut_synth", "ff", "dsp", "stages", "clock_ns", "latency_cycles", "latency_ns", "configuration")
-FPR = "1e-3"  # of the selection figure
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 @dataclass
 class Result:
     """What a trial found. parameters: label of each choice. reason: why it is infeasible, empty if it is not; what was
-    measured before that stays. figure: `selection_figure`; corruptions: what it is the mean of, [low, value, high].
+    measured before that stays. figure, efficiencies: of `training.selection`; [low, value, high] of each corruption.
     cost: keys of COSTS. trained: the trial whose trained model this one is about. same_as: an earlier trial that is
     the same in everything."""
 
@@ -46,7 +42,7 @@ class Result:
     same_as: int | None = None
     reason: str = ""
     figure: float | None = None
-    corruptions: dict[str, list[float]] = field(default_factory=dict)
+    efficiencies: dict[str, list[float]] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     nonzero_weights: int | None = None
     epochs: int | None = None
@@ -89,26 +85,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all trials of an exploration have in common. validation: hardware codes (n, 19, 3) of background events.
-    events, epochs: limits of the training, None for none. timeout_s: of one process. lock: descriptor of the lock on
-    the folder, which the processes hold as well, so that no second exploration meets those of one that died.
+    """What all trials of an exploration have in common. selection: makes the events that they are judged on. events,
+    epochs: limits of the training, None for none. timeout_s: of one process. lock: descriptor of the lock on the
+    folder, which the processes hold as well, so that no second exploration meets those of one that died.
     """
 
     folder: Path
     sample: Path
-    validation: NDArray[np.integer]
+    selection: Callable[[], Selection]
     events: int | None
     epochs: int | None
     timeout_s: int
     lock: int
-
-
-def selection_figure(corruptions: dict[str, Any]) -> float:
-    """The figure that selects: mean over the corruptions of background of the TPR at an FPR of 1e-3, in 0..1.
-
-    corruptions: of `training.evaluate.corruption_figures`. No signal enters.
-    """
-    return float(np.mean([figures["tpr"][FPR][1] for figures in corruptions.values()]))
 
 
 class Stopped(Exception):
@@ -126,6 +114,7 @@ class Processes:
     def run(self, command: list[str], log: Path, settings: Settings, output: Path | None = None) -> str:
         """Run `python -m COMMAND`; why it failed in a sentence, empty when it did not. What it says is added to a log,
         or its standard output goes to a file. Raises `Stopped`."""
+        name = " ".join(command[:2]) if command[0] == "ad40" else command[0]
         environment = os.environ | dict.fromkeys(_ONE_THREAD, "1")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with log.open("ab") as stream, (output or log).open("wb" if output else "ab") as answer:
@@ -145,15 +134,15 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                return f"{command[0]} took more than {settings.timeout_s} s"
+                return f"{name} took more than {settings.timeout_s} s"
             finally:
                 self._running.discard(process)
         if self._stopped:
             raise Stopped
         if code < 0:
-            return f"{command[0]} was ended by signal {-code}"
+            return f"{name} was ended by signal {-code}"
         said = log.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
-        return (said[-1].strip() if said else f"{command[0]} failed with exit code {code}") if code else ""
+        return (said[-1].strip() if said else f"{name} failed with exit code {code}") if code else ""
 
     def side_by_side(self, calls: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Result]:
         """Call each, so many at a time, and give the results as they come. An exception ends all of the processes."""
@@ -223,9 +212,9 @@ def measure(result: Result, settings: Settings) -> None:
     history, network = read_json(model / "history.json"), read_network(model / "network.json")
     result.nonzero_weights, result.epochs = history["nonzero_weights"], history["epochs"]
     result.network_hash = network.hash
-    figures = corruption_figures(Emulator(network), settings.validation)
-    result.corruptions = {name: list(row["tpr"][FPR]) for name, row in figures.items()}
-    result.figure = round(selection_figure(figures), 6)
+    judged = settings.selection()
+    result.efficiencies = judged.efficiencies(Emulator(network).score)
+    result.figure = judged.figure(result.efficiencies)
 
 
 def take_cost(

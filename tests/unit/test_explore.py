@@ -21,12 +21,13 @@ pytest.importorskip("optuna")
 pytest.importorskip("plotly")
 from training import explore, explore_front
 from training.explore_space import get, parse_space, put, read_space
-from training.explore_trial import Processes, Result, Settings, Task, folder_of, selection_figure
+from training.explore_trial import Processes, Result, Settings, Task, folder_of
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "models" / "ad40_v1" / "model.yaml"
 DOCUMENT = {
     "base": "models/ad40_v1/model.yaml",
+    "figure": "corruptions",
     "generation": 4,
     "keys": {
         "hidden": {"set": "layers[decoder].units", "choices": [4, 8, 16]},
@@ -100,6 +101,7 @@ FAULTS = {
     "keys__lists": ({"set": "input.connected", "choices": [["jet.pt"], ["muon.pt"]]}, "need a label"),
     "keys__unknown": ({"places": "training.seed", "choices": [40, 41]}, "unknown key"),
     "generation": (0, "an integer from 1"),
+    "figure": ("signals", "one of families, corruptions"),
     "keys": ({}, "at least one parameter"),
 }
 
@@ -131,15 +133,34 @@ def test_the_front_is_what_nothing_dominates(points):
     assert explore_front.undominated(points).any()
 
 
-def test_the_selection_figure_is_a_mean_over_corruptions():
-    def row(value):
-        return {"auc": [0, 0.9, 1], "tpr": {"1e-3": [0, value, 1], "1e-5": [0, 0.5, 1]}}
+def test_the_figure_counts_what_the_model_keeps(tmp_path):
+    from training.selection import FAMILIES, MEAN, Selection
 
-    assert selection_figure({"a": row(0.1), "b": row(0.3)}) == pytest.approx(0.2)
+    rng = np.random.default_rng(1)
+    clean = np.zeros((4000, 19, 3), np.int16)
+    clean[:, 0, 0] = rng.permutation(4000) // 4
+    soft, hard = clean[:1000].copy(), clean[:1000].copy()
+    soft[:, 0, 0] = np.arange(1000)  # at FPR 1e-3 the threshold is above all but four events
+    hard[:, 0, 0] = np.repeat([2000, 0], 500)
+    parent = np.arange(4000)
+
+    def score(codes):
+        return codes[:, 0, 0]
+
+    for kind, limits, expected in (
+        (FAMILIES, {"soft": 0.1, "hard": 1.0}, lambda soft, hard: min(10 * soft, hard)),
+        (FAMILIES, {"soft": 0.001, "hard": 1.0}, lambda soft, hard: min(1000 * soft, hard)),
+        (MEAN, {"soft": 1.0, "hard": 1.0}, lambda soft, hard: (soft + hard) / 2),
+    ):
+        selection = Selection(kind, clean, parent, {"soft": soft, "hard": hard}, limits)
+        found = selection.efficiencies(score)
+        assert found["hard"][1] == 0.5 and found["soft"][1] == 0.001
+        assert all(low <= value <= high for low, value, high in found.values())
+        assert selection.figure(found) == pytest.approx(expected(0.001, 0.5))
 
 
 def fake(folder):
-    """Trials that cost nothing: figure and cost follow from the choices; few bits with many units do not fit."""
+    """Trials that cost nothing: figure and cost follow from the choices; few bits do not fit in the smallest cut."""
 
     def evaluate(task: Task, earlier: Result | None) -> Result:
         p = task.parameters
@@ -148,9 +169,9 @@ def fake(folder):
             result.same_as = earlier.number
         result.figure = round(0.01 * p["hidden"] ** 0.5 * p["bits"] + 0.02 * (p["inputs"] != "pt"), 6)
         lut, stages = 50 * p["hidden"] * p["bits"], 4 + p["hidden"] // 4 - 2 * (p["cut"] == "fastest")
-        result.corruptions = {"extra <jets>": [0.0, result.figure, 1.0]}
+        result.efficiencies = {"extra <jets>": [0.0, result.figure, 1.0]}
         result.cost = {"lut": lut, "stages": stages, "latency_cycles": stages + 3, "latency_ns": (stages + 3) * 4.167}
-        if p["hidden"] == 16 and p["bits"] == 3:
+        if p["bits"] == 3 and p["cut"] == "smallest":
             result.reason = "the network needs 10 stages & more"
         folder_of(folder, task.number).mkdir(parents=True, exist_ok=True)
         result.save(folder)
@@ -251,14 +272,14 @@ def test_what_is_written_holds_every_trial(tmp_path):
     assert "plotly.js v" in text and not re.search(r'<(script|link)[^>]*(src|href)\s*=\s*"?(https?:)?//', text)
     assert "extra &lt;jets&gt;" in text or "extra \\u0026lt;jets" in text, "names are escaped"
     assert f"--take {best[0].number} --output" in text and "it&#x27;s" not in text.split("const commands")[1]
-    section = explore_front.section(summary, "ad40 explore build/e")
+    section = explore_front.section(summary, "ad40 explore build/e", "physics/explore.png")
     assert section.count("\n| ") == len(best) + 2 and "needs 10 stages" in section and "| hidden |" in section
     table = explore_front.text_table(exploration.ordered())
     assert len(table.splitlines()) == len(best) + 1
 
 
 def test_processes_fail_with_their_last_words_and_end_with_the_exploration(tmp_path):
-    settings = Settings(tmp_path, tmp_path, np.zeros((1, 19, 3), np.int16), None, None, 60, 0)
+    settings = Settings(tmp_path, tmp_path, None, None, None, 60, 0)
     processes, log = Processes(), tmp_path / "log.txt"
     why = processes.run(["ad40", "train", "no.yaml", "--output", str(tmp_path / "m")], log, settings)
     assert why.startswith("ad40 train: no.yaml") and why in log.read_text()
