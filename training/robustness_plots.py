@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
 from training.fires import COUNTS
 from training.plots import COLOURS, _save, plt
 
@@ -63,7 +65,7 @@ def _pileup(document: dict[str, Any], path: Path) -> dict[str, str]:
     for axis, fpr in zip(axes.flat, fprs, strict=True):
         for score, style in styles.items():
             rows = [(r["pileup"], *r["scores"][fpr][score]["ratio"]) for r in document["pileup"]
-                    if r["scores"][fpr][score]["ratio"] is not None]  # fmt: skip
+                    if r["scores"][fpr][score]["ratio"] is not None and r["scores"][fpr][score]["fired"]]  # fmt: skip
             if rows:
                 x, low, value, high = zip(*rows, strict=True)
                 bars = [[v - lo for v, lo in zip(value, low, strict=True)],
@@ -71,6 +73,8 @@ def _pileup(document: dict[str, Any], path: Path) -> dict[str, str]:
                 axis.errorbar(x, value, bars, label=score, capsize=2, lw=1.2, **style)
         axis.axhline(1, color="0.5", lw=0.8)
         axis.set(xlabel="mean pileup", ylabel="rate over that of the sample", title=f"FPR {fpr}", yscale="log")
+        for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            which(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else ""))
         axis.grid(alpha=0.25)
     axes[0, -1].legend(frameon=False, fontsize=8)
     figure.tight_layout()
@@ -96,6 +100,8 @@ def _turn_on(document: dict[str, Any], name: str, path: Path) -> dict[str, str]:
                  ylabel="share that fires")  # fmt: skip
         axis.set_title(f"{quantity}: rank correlation {found['spearman'][quantity]:+.2f}", fontsize=10)
         axis.grid(alpha=0.25)
+        if counted:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0, 0].legend(frameon=False, fontsize=9)
     figure.tight_layout()
     caption = (
