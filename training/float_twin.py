@@ -34,7 +34,7 @@ def float_scores(folder: str | Path, codes: NDArray[np.integer]) -> NDArray[np.f
 def real_score(
     card: Card, inputs: NDArray[np.float32], outputs: list[NDArray[np.float32]], here: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Score float64 (n,) of inputs (n, n_inputs), of outputs (n, units) of the last layer and, of a distance, the earlier
+    """Score float64 (n,) of inputs (n, n_inputs), of outputs (n, units) of the last layer and of a distance the earlier
     one, and of present objects bool (n, 19)."""
     score, y = card.score, outputs[0].astype(np.float64)
     if score.kind in MASKED:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ad40.objects import N_INPUTS
+from ad40.objects import N_INPUTS, N_OBJECTS
 from models.build import as_list, tf, tf_keras
 from models.card import Card
+from training.distil import EDGES
 
 
 class Loss:
@@ -48,11 +49,15 @@ class Reconstruction(Loss):
 
 
 class Distillation(Loss):
-    """Squared error of the only output and the teacher's answer, weighted, mean over events."""
+    """Cross-entropy of teacher and student on "above the edge", mean over the edges of `training.distil` and over
+    events; both sides soft on the scale of one unit of the output."""
 
     def __call__(self, batch: tuple[Any, ...], seed: Any, last: bool) -> Any:
         inputs, targets, weights = batch
-        return tf.reduce_mean(weights * tf.square(self.outputs(inputs)[0][:, 0] - targets))
+        edges = tf.constant(EDGES, tf.float32)
+        own = self.outputs(inputs)[0] - edges
+        wanted = tf.sigmoid(targets[:, None] - edges)
+        return tf.reduce_mean(weights * tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=own))
 
 
 LIMIT = 8.0  # of |log-variance|, so that an exponential of the first epochs does not overflow
@@ -60,7 +65,7 @@ LIMIT = 8.0  # of |log-variance|, so that an exponential of the first epochs doe
 
 class Variational(Loss):
     """Variational autoencoder (Kingma, Welling, arXiv 1312.6114) with the weight beta of arXiv 2108.03986:
-    (1 - beta) x squared error of inputs and reconstruction + beta x KL divergence, both sums, mean over events.
+    (1 - beta) x squared error of the reconstruction + beta x KL divergence, both sums, mean over events.
 
     The card describes the encoder. Its mirrored decoder lives in the training only, in float32, as do the log-variances
     when the score reads none of them.
@@ -80,7 +85,7 @@ class Variational(Loss):
         for layer in reversed(card.layers[:-1]):
             x = dense(layer.units, f"decoder_{layer.name}")(x)
             x = tf_keras.layers.LeakyReLU(2.0**-layer.slope_shift if layer.slope_shift else 0.0)(x)
-        inputs, outputs = [latent], [dense(N_INPUTS, "decoder")(x)]
+        inputs, outputs = [latent], [dense(N_OBJECTS, "decoder")(x)]
         self.features = model
         if not score.log_variance:
             below = model.get_layer(last.name).input
@@ -90,7 +95,7 @@ class Variational(Loss):
         self.extra = tf_keras.Model(inputs, outputs)
 
     def __call__(self, batch: tuple[Any, ...], seed: Any, last: bool) -> Any:
-        inputs, weights = batch
+        inputs, target, weights = batch
         outputs, *below = as_list(self.features(inputs, training=True))
         mean = tf.gather(outputs, self.mean, axis=1)
         if below:
@@ -100,13 +105,13 @@ class Variational(Loss):
         log_variance = tf.clip_by_value(log_variance, -LIMIT, LIMIT)
         latent = mean + tf.exp(log_variance / 2) * tf.random.stateless_normal(tf.shape(mean), seed)
         decoded = as_list(self.extra([latent, *below] if below else latent))[0]
-        error = tf.reduce_sum(weights * tf.square(inputs[:, :N_INPUTS] - decoded), axis=1)
+        error = tf.reduce_sum(weights * tf.square(target - decoded), axis=1)
         beta = self.card.training.beta
         return tf.reduce_mean((1 - beta) * error + beta * kl_divergence(mean, log_variance))
 
 
 def kl_divergence(mean: Any, log_variance: Any) -> Any:
-    """Divergence (batch,) of Gaussians (batch, pairs) from unit ones: the sum of (mu^2 + sigma^2 - ln sigma^2 - 1) / 2."""
+    """Divergence (batch,) of Gaussians (batch, pairs) from unit ones: sum of (mu^2 + sigma^2 - ln sigma^2 - 1) / 2."""
     return tf.reduce_sum(tf.square(mean) + tf.exp(log_variance) - log_variance - 1, axis=1) / 2
 
 
@@ -136,9 +141,11 @@ class Embedding(Loss):
 
 
 def vicreg(a: Any, b: Any) -> Any:
-    """Invariance, variance and covariance of two embeddings (batch, d) of the same events, arXiv 2105.04906, eq. 6: mean
-    square of the differences (per dimension, as the paper's own code has it and its weights need it), how far standard
-    deviations stay below 1, squares of the covariances per dimension."""
+    """Invariance, variance and covariance of two embeddings (batch, d) of the same events, arXiv 2105.04906, eq. 6.
+
+    The mean square of the differences (per dimension, as the authors' code has it and their weights need it), how far
+    standard deviations stay below 1, and the squares of the covariances per dimension.
+    """
     parts = [INVARIANCE * tf.reduce_mean(tf.square(a - b))]
     for z in (a, b):
         centred = z - tf.reduce_mean(z, axis=0)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ad40 import spec
 from ad40.emulator import Emulator
-from ad40.objects import N_INPUTS, present
+from ad40.objects import decode, present
 from models.card import FEATURES, Card
-from training import freeze
-from training.datasets import Background
+from training import distil, freeze
+from training.datasets import TRAIN, Background
 from training.views import view
 
 Floats = NDArray[np.float32]
@@ -45,12 +45,21 @@ def reconstruction(card: Card, sample: Background, part: str) -> Arrays:
     return network_inputs(card, codes), weight.astype(np.float32)
 
 
+NARROWEST_GEV = 1.0  # of the spread of pt in a slot that is nearly always empty
+
+
 def variational(card: Card, sample: Background, part: str) -> Arrays:
-    """Inputs, and loss weights (n, 57) of the features that the decoder predicts: those that the first layer reads."""
+    """Inputs, what the decoder predicts (n, 19), and its weights (n, 19): 1 for present objects, `absent_weight` else.
+
+    As in arXiv 2108.03986, pt is standardised slot by slot over the training part, empty slots included, so that
+    objects which are rarely there count for much. Unlike there, the decoder predicts pt only: with eta and phi, three
+    latent variables tell the angles of the hardest objects and little else.
+    """
     codes = sample.codes[sample.rows(part)]
-    here = np.repeat(present(codes), len(FEATURES), axis=1)
-    weight = np.where(here, 1.0, card.training.absent_weight) * card.input_mask(spec.objects())[:N_INPUTS]
-    return network_inputs(card, codes), weight.astype(np.float32)
+    pt, spread = decode(codes)[..., 0], decode(sample.codes[sample.rows(TRAIN)])[..., 0]
+    here = present(codes)
+    target = (pt - spread.mean(axis=0)) / np.maximum(spread.std(axis=0), NARROWEST_GEV) * here
+    return network_inputs(card, codes), target, np.where(here, 1, card.training.absent_weight).astype(np.float32)
 
 
 def embedding(card: Card, sample: Background, part: str) -> Arrays:
@@ -61,11 +70,9 @@ def embedding(card: Card, sample: Background, part: str) -> Arrays:
 
 
 def distillation(card: Card, sample: Background, part: str) -> Arrays:
-    """Inputs, targets (n,) and weights (n,) of the events that the teacher has marked."""
-    from training import distil  # the teacher's own requirements only where they are used
-
+    """Inputs, targets (n,) and weights (n, edges) of the events that the teacher has marked."""
     codes, target, weight = distil.targets(card, sample, part)
-    return network_inputs(card, codes), target.astype(np.float32), weight.astype(np.float32)
+    return network_inputs(card, codes), target, weight
 
 
 PREPARE: dict[str, Callable[[Card, Background, str], Arrays]] = {
