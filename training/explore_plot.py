@@ -21,6 +21,7 @@ TOP, REST = "on the front", "dominated"
 MISFIT = "does not fit"
 LUT_TITLE = "LUT (estimate of the compiler)"
 TICKS = [digit * 10**power for power in range(1, 6) for digit in (1, 2, 5)]  # of the axis of LUTs
+_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}  # nothing leaves the page
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 1.5em auto; max-width: 1250px; padding: 0 1em; }}
@@ -194,9 +195,9 @@ def write_html(
     )
     figures = {
         "scatter": plotly.io.to_html(scatter(results, best, commands, title), full_html=False, include_plotlyjs=True,
-                                     div_id="scatter", config={"displaylogo": False}),
+                                     div_id="scatter", config=_CONFIG),
         "lines": plotly.io.to_html(parallel(results, parameters), full_html=False, include_plotlyjs=False,
-                                   div_id="lines", config={"displaylogo": False}),
+                                   div_id="lines", config=_CONFIG),
     }  # fmt: skip
     text = _PAGE.format(
         title=html.escape(f"Exploration around {summary['base']}"),
