@@ -100,12 +100,17 @@ def threshold_at_fpr(background: NDArray[np.number], fpr: float) -> float:
     With ties (integer scores) the next score above is taken, so that the rate is never exceeded.
     """
     allowed = int(fpr * len(background) + 1e-9)
-    ordered = np.sort(background)[::-1]
-    if allowed >= len(ordered):
-        return float(ordered[-1])
-    first_rejected = ordered[allowed]
-    above = ordered[ordered > first_rejected]
-    return float(above[-1]) if len(above) else float(np.nextafter(float(first_rejected), np.inf))
+    if allowed >= len(background):
+        return float(background.min())
+    first_rejected = _from_above(background, allowed)
+    above = background[background > first_rejected]
+    return float(above.min()) if len(above) else float(np.nextafter(first_rejected, np.inf))
+
+
+def _from_above(values: NDArray[np.number], rank: int) -> float:
+    """The value that stands at a rank, 0 for the largest, without sorting the rest."""
+    at = len(values) - 1 - rank
+    return float(np.partition(values, at)[at])
 
 
 def _poisson_interval(mean: float) -> tuple[int, int]:
@@ -133,16 +138,16 @@ def threshold_interval(
     """
     if not 0 < fpr <= 1:
         raise ValueError(f"fpr {fpr}: above 0, at most 1")
-    expected = fpr * len(background)
-    order = np.argsort(background)[::-1]
-    each = 1.0
+    n = len(background)
+    expected, each = fpr * n, 1.0
     if parent is not None:
-        each = correlation(parent[order[: max(math.ceil(2 * expected), _TAIL)]])
+        tail = min(max(math.ceil(2 * expected), _TAIL), n)
+        each = correlation(parent[np.argpartition(background, n - tail)[n - tail :]])
     few, many = _poisson_interval(expected / each)
     few, many = math.floor(few * each), math.ceil(many * each)
-    highest = float(background[order[few - 1]]) if few else math.inf
+    highest = _from_above(background, few - 1) if few else math.inf
     # at most `many` are above: the threshold is higher than the next event
-    lowest = float(np.nextafter(float(background[order[many]]), np.inf)) if many < len(order) else -math.inf
+    lowest = float(np.nextafter(_from_above(background, many), np.inf)) if many < n else -math.inf
     value = threshold_at_fpr(background, fpr)
     return min(lowest, value), value, max(highest, value)
 
