@@ -45,7 +45,7 @@ from training.explore_trial import (
     take_cost,
     training_command,
 )
-from training.selection import selection
+from training.selection import selection, unseen
 
 HELP = "search the models around a card: selection figure against LUTs and latency, as a Pareto front"
 EPILOG = """\
@@ -269,8 +269,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     processes = Processes()
     with _locked(args.folder) as lock:
         write_json(args.folder / SETTINGS, kept)
+        kept["judged_on"] = len(unseen(sample, kept["events"]))
         families = parse_card(kept["base"], args.folder).training.families
-        judge = lru_cache(lambda: selection(space.figure, sample, families))  # made when the first trial needs it
+        judge = lru_cache(
+            lambda: selection(space.figure, sample, families, kept["events"])
+        )  # made when the first trial needs it
         settings = Settings(
             args.folder, Path(kept["sample"]), judge, kept["events"], kept["epochs"], args.timeout, lock
         )

@@ -21,7 +21,7 @@ from training.selection import SHORT, WORDS
 
 HTML, PNG, CSV, JSON = "front.html", "front.png", "front.csv", "front.json"
 VERB = "ad40 explore"
-_KEPT = ("fingerprint", "spec_hash", "space_hash", "events", "epochs", "seed")
+_KEPT = ("fingerprint", "spec_hash", "space_hash", "events", "judged_on", "epochs", "seed")
 
 
 def undominated(points: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -156,7 +156,8 @@ def section(summary: dict[str, Any], command: str, picture: str) -> str:
         f"{len(trials) - len(own)} of them drawn twice and {len(infeasible)} infeasible. Each was trained on "
         f"{limits[0]} of `{summary['sample']}` (fingerprint `{settings['fingerprint'][:12]}`) for {limits[1]}; "
         f"seed {settings['seed']}, space `{settings['space_hash'][:12]}`. The figure is the "
-        f"{summary['objectives']['figure']}; no signal entered. Trial 0 is the base card under the same conditions. "
+        f"{summary['objectives']['figure']}, on {settings['judged_on']:,} background events that no training read; "
+        "no signal entered. Trial 0 is the base card under the same conditions. "
         "A trial is short: the numbers serve to choose, and `--take` trains the chosen one in full.",
         "",
         page.table(titles, body),

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from ad40.metrics import tpr_at_fpr
 from training.corruptions import CORRUPTIONS, corrupt
-from training.datasets import VALIDATION, Background
+from training.datasets import TRAIN, VALIDATION, Background
 from training.families import FAMILIES as ALL_FAMILIES
 from training.families import corrupted
 
 FPR = 1e-3
+MOST = 200_000  # events: more would cost time and tell little
 FAMILIES, MEAN = "families", "corruptions"
 WORDS = {
     FAMILIES: "least fraction, over the families of corrupted background, of the TPR that trees of that family alone "
@@ -55,10 +56,20 @@ class Selection:
         return round(float(min(fractions) if self.kind == FAMILIES else np.mean(fractions)), 6)
 
 
-def selection(kind: str, sample: Background, families: tuple[str, ...] = ()) -> Selection:
-    """Events of the validation part of a sample. families: those of the teacher, () for all; with them it is taken from
-    its cache or grown now, which takes minutes."""
+def unseen(sample: Background, trained: int | None) -> NDArray[np.int64]:
+    """Rows that a training on the first `trained` events of the sample (None: on all) leaves for the selection: those
+    of the validation part, and those of the training part that it has not read; at most `MOST`. Never the test part."""
     rows = sample.rows(VALIDATION)
+    if trained is not None:
+        spare = sample.rows(TRAIN)
+        rows = np.concatenate([rows, spare[spare >= trained]])
+    return np.sort(rows[:MOST])
+
+
+def selection(kind: str, sample: Background, families: tuple[str, ...] = (), trained: int | None = None) -> Selection:
+    """Events for the selection. families: those of the teacher, () for all; for the kind `families` it is taken from
+    its cache or grown now, which takes minutes. trained: as in `unseen`."""
+    rows = unseen(sample, trained)
     clean, parent = sample.codes[rows], sample.parent[rows]
     if kind == MEAN:
         changed = {name: corrupt(clean, name).astype(np.int16) for name in CORRUPTIONS}
@@ -67,7 +78,6 @@ def selection(kind: str, sample: Background, families: tuple[str, ...] = ()) -> 
     from training.teacher import teacher
 
     found = teacher(sample, families or tuple(ALL_FAMILIES), TEACHER_SEED)
-    # the events of which the teacher's limits were taken
     changed = {name: corrupted(clean, name, TEACHER_SEED + 1) for name in found.families}
     limits = {name: float(limit) for name, limit in zip(found.families, found.limits, strict=True)}
     return Selection(kind, clean, parent, changed, limits)

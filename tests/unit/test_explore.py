@@ -16,6 +16,8 @@ from hypothesis.extra.numpy import arrays
 
 from ad40.errors import Ad40Error, CheckError, SpecError
 from ad40.files import read_yaml, write_yaml
+from ad40.objects import encode
+from tests.conftest import random_events
 
 pytest.importorskip("optuna")
 pytest.importorskip("plotly")
@@ -159,6 +161,23 @@ def test_the_figure_counts_what_the_model_keeps(tmp_path):
         assert selection.figure(found) == pytest.approx(expected(0.001, 0.5))
 
 
+@pytest.mark.parametrize("trained", [None, 2000])
+def test_selection_uses_events_that_the_training_has_not_read(trained):
+    from training.datasets import TRAIN, VALIDATION, Background, tenth_of
+    from training.selection import MEAN, selection, unseen
+
+    codes, parent = encode(random_events(3000)).codes.astype(np.int16), np.arange(3000) // 3
+    sample = Background(codes, np.zeros(3000, np.uint8), parent, tenth_of(parent), (), Path("b.h5"), "f")
+    rows, train = unseen(sample, trained), sample.rows(TRAIN)
+    read = train if trained is None else train[train < trained]
+    assert len(rows) > 200 and not set(rows) & set(read), "not what the training reads"
+    assert set(rows) <= set(train) | set(sample.rows(VALIDATION)), "nor the test part"
+    found = selection(MEAN, sample, trained=trained)
+    assert np.array_equal(found.clean, codes[rows]) and np.array_equal(found.parent, parent[rows])
+    efficiencies = found.efficiencies(lambda events: events[:, 0, 0])
+    assert efficiencies["MET x 2"][1] > efficiencies["extra jets"][1] == efficiencies["extra leptons"][1]
+
+
 def fake(folder):
     """Trials that cost nothing: figure and cost follow from the choices; few bits do not fit in the smallest cut."""
 
@@ -257,7 +276,7 @@ def test_trials_of_one_card_are_trained_once(tmp_path):
 def test_what_is_written_holds_every_trial(tmp_path):
     exploration = run(tmp_path / "it's", 16)
     kept = {"fingerprint": "f" * 64, "spec_hash": "a", "space_hash": exploration.space.hash, "events": 2000,
-            "epochs": None, "seed": 3, "sample": "some/sample"}  # fmt: skip
+            "judged_on": 500, "epochs": None, "seed": 3, "sample": "some/sample"}  # fmt: skip
     summary = explore_front.write(exploration.folder, exploration.ordered(), exploration.space, kept)
     best = explore_front.front(exploration.ordered())
     assert summary["front"] == [r.number for r in best] and 1 <= len(best) < 16
