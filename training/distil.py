@@ -18,11 +18,11 @@ from training.datasets import VALIDATION, Background
 from training.families import FAMILIES, corrupted
 from training.teacher import P_VALUES, Teacher, teacher
 
-WORKING_POINTS = (0.5, 0.2, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+WORKING_POINTS = (0.5, 0.2, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 EDGES = tuple(float(edge) for edge in -np.log10(WORKING_POINTS))
 SHARE = 0.5  # of the background, that each family is made of
 TEACHER_SEED = 1  # one teacher for students of all seeds
-TOP = 4.5  # of the target: what is more significant is not told apart
+TOP = 7.0  # of the target: what is more significant is not told apart
 
 Arrays = tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]
 
@@ -41,9 +41,8 @@ def events(card: Card, sample: Background, part: str) -> NDArray[np.int16]:
 
 def weights(score: NDArray[np.float64], found: Teacher) -> NDArray[np.float32]:
     """Loss weights (n, edges) of events with the teacher's scores (n,); their mean is 1 at each edge."""
-    edges = np.interp(EDGES, -np.log10(P_VALUES), found.knots)
     median = found.knots[P_VALUES.index(0.5)]  # what lies below weighs no more than what lies there
-    raw = 1 + np.exp(edges - np.maximum(score, median)[:, None])
+    raw = 1 + np.exp(found.score_at(np.array(EDGES)) - np.maximum(score, median)[:, None])
     return (raw / raw.mean(axis=0)).astype(np.float32)
 
 

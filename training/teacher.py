@@ -36,6 +36,8 @@ FPR = 1e-3  # where the weights balance the families
 TREES: dict[str, Any] = {"max_iter": 120, "learning_rate": 0.1, "max_leaf_nodes": 31, "l2_regularization": 1.0,
                          "early_stopping": False}  # fmt: skip
 P_VALUES = (1.0, 0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # knots of `significance`; a line goes on behind
+EXPONENTS = -np.log10(P_VALUES)
+SLOPE = 4
 STEPS = 400  # of the search for the weights
 _BLOCK = 50_000
 
@@ -60,11 +62,18 @@ class Teacher:
 
     def significance(self, score: Reals) -> Reals:
         """-log10 of the background p-value of scores (n,): between the knots, and beyond the last one, linear."""
-        exponents = -np.log10(P_VALUES)
-        slope = (exponents[-1] - exponents[-4]) / max(self.knots[-1] - self.knots[-4], 1e-9)
-        beyond = exponents[-1] + (score - self.knots[-1]) * slope
-        inside = np.interp(score, self.knots, exponents)
-        return np.asarray(np.where(score > self.knots[-1], beyond, inside), np.float64)
+        beyond = EXPONENTS[-1] + (score - self.knots[-1]) / self._step
+        return np.where(score > self.knots[-1], beyond, np.interp(score, self.knots, EXPONENTS))
+
+    def score_at(self, significance: Reals) -> Reals:
+        """The inverse of `significance`."""
+        beyond = self.knots[-1] + (significance - EXPONENTS[-1]) * self._step
+        return np.where(significance > EXPONENTS[-1], beyond, np.interp(significance, EXPONENTS, self.knots))
+
+    @property
+    def _step(self) -> float:
+        """Score for one unit of significance beyond the last knot, as over the last `SLOPE` knots."""
+        return max(float((self.knots[-1] - self.knots[-SLOPE]) / (EXPONENTS[-1] - EXPONENTS[-SLOPE])), 1e-6)
 
 
 def inputs_of(codes: NDArray[np.integer]) -> NDArray[np.float32]:
