@@ -14,6 +14,8 @@ import fcntl
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -41,6 +43,7 @@ from training.explore_trial import (
     Task,
     folder_of,
     load_result,
+    one_thread,
     run_trial,
     take_cost,
     training_command,
@@ -279,7 +282,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
         exploration = Exploration(args.folder, space, kept["seed"])
         if args.take is not None:
-            return take(args, exploration, settings, processes)
+            return take(args, exploration, settings.sample)
         evaluate = partial(run_trial, settings=settings, processes=processes)
         explore(exploration, args.trials or len(exploration.results) or TRIALS, args.jobs, evaluate, kept, processes)
         if args.synth:
@@ -323,21 +326,17 @@ def explore(exploration: Exploration, trials: int, jobs: int, evaluate: Evaluate
         exploration.run(trials, jobs, evaluate, finished, processes)
 
 
-def take(args: argparse.Namespace, exploration: Exploration, settings: Settings, processes: Processes
-         ) -> dict[str, Any]:  # fmt: skip
+def take(args: argparse.Namespace, exploration: Exploration, sample: Path) -> dict[str, Any]:
     """Train a trial in full and freeze it into a model folder."""
     result = exploration.results.get(args.take)
     if result is None:
-        raise InputError("command line", "--take", args.take, f"a finished trial of {args.folder}, 0 to "
-                         f"{max(exploration.results, default=0)}")  # fmt: skip
-    writable_folder(args.output)
-    card = folder_of(args.folder, args.take) / CARD
-    command = training_command(card, args.output, settings.sample, None, None)
-    log = args.output / "train.log"
-    print(f"python -m {' '.join(command)}\nits progress goes to {log}", flush=True)
-    why = processes.run(command, log, settings)
-    if why:
-        raise CheckError(f"trial {args.take}: {why}; see {log}")
+        last = max(exploration.results, default=0)
+        raise InputError("command line", "--take", args.take, f"a finished trial of {args.folder}, 0 to {last}")
+    command = training_command(folder_of(args.folder, args.take) / CARD, args.output, sample, None, None)
+    print(f"python -m {' '.join(command)}", flush=True)
+    code = subprocess.call([sys.executable, "-m", *command], env=one_thread())
+    if code:
+        raise CheckError(f"trial {args.take}: `ad40 train` ended with exit code {code}")
     clock = result.cost.get("configuration")
     following = f"ad40 compile {args.output}" + (f" --clock {clock}" if clock else "")
     print(f"trial {args.take} is {args.output}; {following}")

@@ -7,7 +7,9 @@ so that nothing a trial does (memory, a crash) harms the exploration. What a tri
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -99,6 +101,18 @@ class Settings:
     lock: int
 
 
+def one_thread() -> dict[str, str]:
+    """The environment of a process that finds this checkout and computes with one thread: sums in one order."""
+    paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    return os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a process and to those that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
 class Stopped(Exception):
     """The exploration ends before this trial has: nothing is recorded, a rerun takes it up again."""
 
@@ -115,8 +129,6 @@ class Processes:
         """Run `python -m COMMAND`; why it failed in a sentence, empty when it did not. What it says is added to a log,
         or its standard output goes to a file. Raises `Stopped`."""
         name = " ".join(command[:2]) if command[0] == "ad40" else command[0]
-        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1")
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with log.open("ab") as stream, (output or log).open("wb" if output else "ab") as answer:
             stream.write(f"$ python -m {' '.join(command)}\n".encode())
             stream.flush()
@@ -126,13 +138,13 @@ class Processes:
                     raise Stopped
                 process = subprocess.Popen(
                     [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=answer, stderr=stream,
-                    env=environment, pass_fds=(settings.lock,), start_new_session=True,
+                    env=one_thread(), pass_fds=(settings.lock,), start_new_session=True,
                 )  # fmt: skip
                 self._running.add(process)
             try:
                 code = process.wait(settings.timeout_s)
             except subprocess.TimeoutExpired:
-                process.kill()
+                _signal(process, signal.SIGKILL)
                 process.wait()
                 return f"{name} took more than {settings.timeout_s} s"
             finally:
@@ -161,7 +173,7 @@ class Processes:
         with self._guard:
             self._stopped = True
             for process in self._running:
-                process.terminate()
+                _signal(process, signal.SIGTERM)
 
 
 def training_command(card: Path, output: Path, sample: Path, events: int | None, epochs: int | None) -> list[str]:
