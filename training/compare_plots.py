@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from training.limits import INTEGERS, PHYSICS
@@ -101,6 +102,9 @@ def _tpr_against_lut(document: dict[str, Any], path: Path) -> dict[str, str]:
         top = 2 * max(found[signal]["tpr"][fpr][1] for found in document["limits"].values())
         axis.set(xscale="log", yscale="log", xlabel="LUT", ylabel=f"TPR at FPR {fpr} [%]",
                  ylim=(50 * min(positive, default=1e-3), 100 * max(top, *positive)))  # fmt: skip
+        for ticks in (axis.xaxis, axis.yaxis):
+            ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if f"{value:e}"[0] in "25" else ""))
     figure.tight_layout()
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 0.97), frameon=False, fontsize=8.5)
