@@ -40,7 +40,7 @@ def variants(network: Network, latency: LatencySpec) -> list[dict[str, Any]]:
     steps, found = trace.steps_of(network), []
     for depth in trace.DEPTHS:
         logic = trace.trace_steps(steps, network, depth)[0]
-        found.append({"logic": logic, "lut": round(logic.cost), "stages": fewest_stages(logic, latency.cycle_ns),
+        found.append({"logic": logic, "lut": round(logic.cost), "stages": fewest_stages(logic, latency.cycle_ns, latency.merged),
                       "logic_ns": round(total_ns(logic), 2)})  # fmt: skip
     return found
 
@@ -97,7 +97,7 @@ def cost(folder: Path, latency: LatencySpec, synth: bool = False, timeout_s: flo
     row |= _figures(chosen, latency) | {"logic_ns": chosen["logic_ns"], "ff": None, "stage_ns": None, "dsp": 0}
     if chosen["stages"] is not None:
         row["ff"] = trace.register_bits(chosen["logic"], chosen["stages"])
-        row["stage_ns"] = round(place(chosen["logic"], chosen["stages"])[1], 3)
+        row["stage_ns"] = round(place(chosen["logic"], chosen["stages"], latency.merged)[1], 3)
     row |= {"fastest": _figures(fastest, latency), "fits": not reason, "reason": reason}
     row |= dict.fromkeys(("lut_synth", "ff_synth", "path_ns_synth"))
     if synth and chosen["stages"] is not None:

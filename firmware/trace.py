@@ -8,6 +8,7 @@ logic.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ except ImportError as error:
 COMPILED = "ad40_network"  # name of the Verilog module that alkaid writes, before the number of the model
 SCORE_FILE, OUTPUTS_FILE = "score.alir.json.gz", "outputs.alir.json.gz"
 DEPTHS = (-1, 0, 1, 2)
+RTL = Path(__file__).parent / "rtl"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +126,9 @@ def trace_steps(steps: Sequence[Step], network: Network, depth: int) -> tuple[An
     results = []  # of the layers
     for step in steps:
         product = step.weight is not None
-        x = dense(x, step.weight, step.bias) if product else activation(x, step.activation, step.slope)
-        x = x if step.result is None else quantise_all(x, step.result)
+        x = dense(x, step.weight, step.bias) if product else activation(x, step.activation, step.slope, step.result)
+        from_least = network.score.kind == "output" and step is steps[-1]
+        x = x if step.result is None else quantise_all(x, step.result, from_least)
         results = [*results, x] if product else [*results[:-1], x]
     observed = [results[i] for i in network.observed]
     score = score_logic(network, inputs, present, observed[0], observed[-1])
@@ -141,7 +144,7 @@ def trace(steps: Sequence[Step], network: Network, latency: LatencySpec) -> Inte
     found = []
     for depth in DEPTHS:
         score, outputs = trace_steps(steps, network, depth)
-        stage_ns = place(score, latency.network_stages_max)[1]
+        stage_ns = place(score, latency.network_stages_max, latency.merged)[1]
         found.append((stage_ns > latency.cycle_ns, stage_ns if stage_ns > latency.cycle_ns else score.cost, depth))
         if found[-1] == min(found):
             best = Interpreter(network, score, outputs)
@@ -176,7 +179,7 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0
     place and route tools more room. Raises `CheckError` when a stage is estimated longer than a clock.
     """
     stages = latency.network_stages_max
-    placed, stage_ns = place(logic, stages)
+    placed, stage_ns = place(logic, stages, latency.merged)
     if stage_ns > latency.cycle_ns:
         raise CheckError(
             f"network and score: the slowest of {stages} pipeline stages takes {stage_ns:.2f} ns (estimate) "
@@ -196,6 +199,7 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0
         clock_period=round(latency.cycle_ns, 3),
     )
     model.write()
+    shutil.copyfile(RTL / "shift_adder.v", folder / "src" / "static" / "shift_adder.v")
     _name_stages(folder / "src", name)
     sources = [*sorted((folder / "src" / "static").glob("*.v")), *sorted((folder / "src").glob("*.v"))]
     return Pipeline(

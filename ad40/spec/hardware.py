@@ -43,6 +43,11 @@ class LatencySpec:
         return int(self.budget_ns * self.clock_mhz / 1000.0 + 1e-9)
 
     @property
+    def merged(self) -> bool:
+        """No register stands between the input stage and the network."""
+        return self.stages["normalise"] == 0
+
+    @property
     def network_stages_max(self) -> int:
         """Clocks that the hand-written blocks leave for the network and the score."""
         return self.budget_cycles - sum(self.stages.values())
@@ -96,7 +101,7 @@ def latency_spec(document: Node, name: str | None) -> LatencySpec:
         orbit_bx=document["orbit_bx"].integer(1, 3564),
         orbit_hz=document["orbit_hz"].number(1, 1e6),
         lumi_orbits_log2=document["lumi_orbits_log2"].integer(0, 31),
-        stages={key: child.integer(2 if key == "decision" else 1, 8) for key, child in node["stages"].items()},
+        stages={key: child.integer(2 if key == "decision" else 0, 8) for key, child in node["stages"].items()},
         readout={key: child.integer(1, 4096) for key, child in readout.items()},
         resources={key: child.integer(0, 10_000_000) for key, child in resources.items()},
         hash=sha256_of([document.value["orbit_bx"], document.value["lumi_orbits_log2"], readout.value, node.value]),

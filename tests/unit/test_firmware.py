@@ -68,7 +68,8 @@ def test_the_package_holds_the_numbers_of_the_specifications() -> None:
     assert len(set(widths)) > 1 and found["SCORE_BITS"] == max(widths) == found["THRESHOLD_BITS"] - 1
     assert found["SEED_MODEL"] == (32, [i % 3 for i in range(32)])
     assert found["OFFSET"][1] == [int(v) for network in trigger.networks for v in network.input.offset]
-    assert [v - (v >> 31 << 32) for v in found["X_MIN"][1]] == [n.input.format.min_code for n in trigger.networks]
+    signed = [n.input.format.signed for n in trigger.networks]
+    assert [bool(found["X_SIGNED"] >> k & 1) for k in range(len(signed))] == signed
     assert found["DEFAULT_THRESHOLD"] == (found["THRESHOLD_BITS"], [7 + i for i in range(32)])
     assert found["DEFAULT_PRESCALE"][1] == [100 + 25 * i for i in range(32)]
     assert found["DEFAULT_MASK"] == sum(1 << i for i in range(32) if i % 7) and found["DEFAULT_VETO"] == 1 << 31
