@@ -32,12 +32,14 @@ SOFTER = (0.2, 1.0)  # factor on the pt of the leptons of `extra_leptons`
 
 @lru_cache
 def _acceptance() -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Least pt [GeV] and largest |eta| of each of the 19 objects, and the pt of the lepton filter."""
+    """Least pt [GeV] and largest |eta|, as integers round it, of each of the 19 objects; the pt of the lepton filter."""
     detector, found = tables.detector_settings(), spec.objects()
     kinds = {"egamma": detector["electron"], "muon": detector["muon"], "jet": detector["jet"]}
     low, reach = np.zeros(len(found.slots), np.float32), np.full(len(found.slots), np.inf, np.float32)
     for name, kind in kinds.items():
-        low[found[name].slots], reach[found[name].slots] = kind["pt_min"], kind["abs_eta_max"]
+        eta = found[name].eta
+        assert eta is not None
+        low[found[name].slots], reach[found[name].slots] = kind["pt_min"], kind["abs_eta_max"] + eta.lsb / 2
     return low, reach, float(tables.processes()["filter"]["pt_min"])
 
 

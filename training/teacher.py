@@ -32,7 +32,8 @@ from training.families import FAMILIES, corrupted
 
 CACHE = Path("build/teachers")
 EVENTS = 250_000  # of background, and of each family at most, that the trees are grown on
-FPR = 1e-3  # where the weights balance the families
+FPR = 1e-3  # where the weights balance the families, of a background of LEAST / FPR events or more
+LEAST = 10  # events of the background that pass where the weights balance the families
 TREES: dict[str, Any] = {"max_iter": 120, "learning_rate": 0.1, "max_leaf_nodes": 31, "l2_regularization": 1.0,
                          "early_stopping": False}  # fmt: skip
 P_VALUES = (1.0, 0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # knots of `significance`; a line goes on behind
@@ -107,13 +108,13 @@ def balance(background: Reals, changed: Sequence[Reals], seed: int) -> tuple[Rea
     background: log-ratios (n, families) of background; changed: those of the events of each family. A random walk with
     shrinking steps maximises the least fraction; it depends on nothing but its arguments.
     """
-    rng, n = np.random.default_rng(seed), len(changed)
-    limits = np.array([tpr_at_fpr(background[:, i], changed[i][:, i], FPR)[1] for i in range(n)])
+    rng, n, fpr = np.random.default_rng(seed), len(changed), max(FPR, LEAST / len(background))
+    limits = np.array([tpr_at_fpr(background[:, i], changed[i][:, i], fpr)[1] for i in range(n)])
 
     def fractions(weights: Reals) -> Reals:
         clean = mixture(background, weights)
-        kept = [tpr_at_fpr(clean, mixture(own, weights), FPR)[1] for own in changed]
-        return np.array(kept) / np.maximum(limits, 1e-12)
+        kept = np.array([tpr_at_fpr(clean, mixture(own, weights), fpr)[1] for own in changed])
+        return np.divide(kept, limits, out=np.zeros(n), where=limits > 0)
 
     weights, step = np.zeros(n), 3.0
     best = fractions(weights)
