@@ -40,8 +40,10 @@ def variants(network: Network, latency: LatencySpec) -> list[dict[str, Any]]:
     steps, found = trace.steps_of(network), []
     for depth in trace.DEPTHS:
         logic = trace.trace_steps(steps, network, depth)[0]
-        found.append({"logic": logic, "lut": round(logic.cost), "stages": fewest_stages(logic, latency.cycle_ns, latency.merged),
-                      "logic_ns": round(total_ns(logic), 2)})  # fmt: skip
+        stages = fewest_stages(logic, latency.cycle_ns, latency.merged)
+        found.append(
+            {"logic": logic, "lut": round(logic.cost), "stages": stages, "logic_ns": round(total_ns(logic), 2)}
+        )
     return found
 
 
