@@ -74,6 +74,27 @@ def test_families_widen_the_interval() -> None:
     assert width[1] > 1.4 * width[0]
 
 
+@pytest.mark.long
+def test_the_interval_of_a_ratio_covers() -> None:
+    """Toys of two correlated scores on families: the true ratio lies inside the 68 % interval as often as it should."""
+
+    def toy(rng: np.random.Generator, families: int, events: int) -> tuple[np.ndarray, dict[str, Scores]]:
+        parent = np.repeat(np.arange(families), rng.integers(1, 4, families))
+        common, signal = np.repeat(rng.normal(0, 1, families), np.bincount(parent)), rng.normal(1.5, 1, events)
+        noise = [(rng.normal(0, s, len(parent)), rng.normal(0, s, events)) for s in (0.3, 0.8)]
+        return parent, {n: Scores(common + b, {"s": signal + x}) for n, (b, x) in zip("ab", noise, strict=True)}
+
+    parent, whole = toy(np.random.default_rng(1), 1_000_000, 1_000_000)
+    cuts = {name: threshold_at_fpr(one.background, 1e-2) for name, one in whole.items()}
+    truth = np.divide(*((whole[name].signals["s"] >= cuts[name]).mean() for name in "ab"))
+    rng, inside, toys = np.random.default_rng(2), 0, 200
+    for i in range(toys):
+        parent, scores = toy(rng, 2000, 1000)
+        low, _, high = Replicates(scores, parent, {"1e-2": 1e-2}, 80, seed=i).ratio("a", "b", "1e-2", "s")
+        inside += low <= truth <= high
+    assert 0.58 < inside / toys < 0.80
+
+
 def test_a_score_on_some_of_the_signal_events_takes_their_weights() -> None:
     parent, background, signal = _toys(1)
     rows = np.arange(0, 3000, 2)
@@ -270,6 +291,29 @@ def test_compare_writes_table_page_and_pictures(model_dir: Path, tmp_path: Path,
         assert expected in text
     assert all((tmp_path / "physics" / name).stat().st_size > 10_000 for name in ("roc.png", "tpr_lut.png"))
     assert "not measured" in text and "MISSED" in capsys.readouterr().out
+
+
+def test_a_float_twin_is_found_by_name_and_gives_the_loss(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, fprs = compare.candidates([model_dir], tmp_path)[0], {"1e-3": 1e-3}
+    write_yaml(tmp_path / "float" / "any" / "model.yaml", {"name": "test"})
+    assert compare.twins(tmp_path / "float") == {"test": tmp_path / "float" / "any"} and compare.twins(tmp_path / "no") == {}
+    sample, signal = load_background(SAMPLE, 2000), load_signal(SAMPLE, "Ato4l", 500)
+    scores = compare.score_all([known], sample.codes, {"Ato4l": signal})["test"]
+    import training.train
+    from ad40.emulator import Emulator
+
+    def float_scores(folder: Path, codes: np.ndarray) -> np.ndarray:
+        assert folder == tmp_path / "float" / "any"
+        return Emulator(known.network).score(codes.astype(np.int32)).astype(np.float64) * (1 if len(codes) > 500 else 2)
+
+    monkeypatch.setattr(training.train, "float_scores", float_scores)  # twice the score for the signal: a better model
+    data = (sample.codes, {"Ato4l": signal})
+    found = compare.quantisation(known, scores, tmp_path / "float" / "any", data, sample.parent, fprs)
+    own = compare.figures(scores, sample.parent, fprs)["Ato4l"]["auc"][1]
+    assert found["auc_loss"]["Ato4l"] == pytest.approx(found["signals"]["Ato4l"]["auc"][1] - own)
+    assert found["auc_loss"]["Ato4l"] > 0
 
 
 def test_costs_of_other_networks_and_two_models_of_one_name_are_refused(model_dir: Path, tmp_path: Path) -> None:
