@@ -163,6 +163,8 @@ def tpr_at_fpr(
     parent: families of the background events (n,), None for independent ones. The interval joins the binomial
     error of the efficiency (Wilson) with that of the threshold (`threshold_interval`), which at 1e-5 of a million
     events is 32 %. With no background event to place it, the value is that of a threshold above all background.
+    Coverage in simulation: 70 % with 400 events expected above the threshold, 78 % with 4, where counts are whole
+    numbers, up to 88 % with 4 that come in families (tests/unit/test_metrics.py).
     """
     loosest, threshold, tightest = threshold_interval(background, fpr, parent)
 
