@@ -40,6 +40,7 @@ example: ad40 compare models/ad40_small models/ad40_balanced models/ad40_best --
 VERB = "ad40 compare"
 MODEL, BASELINE, CUT = "model", "baseline", "cut"
 OUTPUT = Path("build/compare")
+_TIMEOUT_S = 1800  # for yosys, for each network
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="summaries of `ad40 train --json`, for the minutes of training")  # fmt: skip
     parser.add_argument("--synth", action="store_true", help="map every network with yosys too, about a minute each")
     parser.add_argument(
-        "--costs", type=Path, metavar="FILE", help="costs from `python -m firmware.cost --json` instead"
+        "--costs", type=Path, metavar="FILE", help="costs.json of an earlier comparison, instead of the compiler"
     )
     parser.add_argument("--limits", type=Path, default=limits.CACHE, metavar="DIR", help="cache (%(default)s)")
     parser.add_argument("--events", type=int, help="read only the first so many events of each file")
@@ -91,22 +92,29 @@ def candidates(models: Sequence[Path], baseline_folder: Path) -> list[Candidate]
     return found
 
 
-def costs(found: Sequence[Candidate], synth: bool, file: Path | None) -> dict[str, dict[str, Any]]:
-    """What the networks cost, by name. Raises `InputError` when the file or the compiler speaks of other networks."""
+def costs(found: Sequence[Candidate], synth: bool, file: Path | None) -> list[dict[str, Any]]:
+    """What the networks cost, in their order: a process for each, or from a file that an earlier comparison wrote.
+
+    Raises `InputError` when the file speaks of other networks, `MissingTool` when the compiler gives no answer.
+    """
     if file is not None:
-        rows = read_json(file)
-    else:
-        command = [sys.executable, "-m", "firmware.cost", *(str(one.folder) for one in found), "--json"]
-        done = subprocess.run([*command, *(["--synth"] if synth else [])], capture_output=True, text=True)
-        if done.returncode:
-            raise MissingTool(f"firmware.cost gave no costs ({done.stderr.strip()[-300:]}); what it needs",
-                              "`pip install 'ad40[firmware]'`, or give --costs")  # fmt: skip
-        rows = json.loads(done.stdout)
-    by_hash = {row["network_hash"]: row for row in rows}
-    for one in found:
-        if one.network.hash not in by_hash:
-            raise InputError(file or "firmware.cost", f"network_hash of {one.name}", "missing", one.network.hash)
-    return {one.name: by_hash[one.network.hash] for one in found}
+        known = {row["network_hash"]: row for row in read_json(file)}
+        for one in found:
+            if one.network.hash not in known:
+                raise InputError(file, f"network_hash of {one.name}", "missing", one.network.hash)
+        return [known[one.network.hash] for one in found]
+    rows: list[dict[str, Any]] = []
+    with Progress(len(found), "costs", "models") as progress:
+        for one in found:
+            command = [sys.executable, "-m", "firmware.cost", str(one.folder), "--json", "--timeout", str(_TIMEOUT_S)]
+            done = subprocess.run([*command, *(["--synth"] if synth else [])], capture_output=True, text=True)
+            if done.returncode:
+                why = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+                raise MissingTool(f"the cost of {one.name} ({why[0]}): what firmware.cost needs",
+                                  "`pip install 'ad40[firmware]'`, or give --costs")  # fmt: skip
+            rows += json.loads(done.stdout)
+            progress.update()
+    return rows
 
 
 def twins(folder: Path) -> dict[str, Path]:
@@ -187,10 +195,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             raise InputError(file, "keys", "no network_hash and seconds", "a summary of `ad40 train --json`")
         minutes[summary["network_hash"]] = summary
     cost = costs(found, args.synth, args.costs)
+    write_json(args.output / "costs.json", cost)
     sample = load_background(args.sample, args.events)
     document = _compare(found, sample, {s: load_signal(args.sample, s, args.events) for s in signals}, wanted, args)
-    for one in found:
-        document["entries"][one.name] |= document_of(one, minutes) | {"cost": cost[one.name]}
+    for one, row in zip(found, cost, strict=True):
+        document["entries"][one.name] |= document_of(one, minutes) | {"cost": row}
     document["verdicts"] = verdicts.judge(document, wanted)
     from training import compare_page, compare_plots  # matplotlib only where it is used
 
