@@ -119,10 +119,19 @@ def test_faults_of_a_space_are_named(place):
 def test_the_shipped_space_is_valid_and_its_base_is_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     space = read_space(explore.SPACE)
-    assert space.size > 1000 and space.base["name"] in str(read_yaml(explore.SPACE)["base"])
+    assert space.size > 1000 and read_yaml(explore.SPACE)["base"] == f"models/{space.base['name']}/model.yaml"
     write_yaml(tmp_path / "space.yaml", {**DOCUMENT, "base": "no/card.yaml"})
     with pytest.raises(SpecError, match="base is 'no/card.yaml'"):
         read_space("space.yaml")
+
+
+def test_the_example_of_the_page_is_a_space(tmp_path):
+    page = (ROOT / "docs" / "physics.md").read_text(encoding="utf-8")
+    block = page[page.index("    base: models/") :]
+    lines = [line[4:] for line in block[: block.index("\n\n")].splitlines()]
+    (tmp_path / "space.yaml").write_text("\n".join(lines))
+    space = read_space(tmp_path / "space.yaml")
+    assert {p.name for p in space.parameters} == {"hidden", "bits", "inputs", "clock", "cut"}
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.integers(0, 4)))
