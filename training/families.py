@@ -151,7 +151,7 @@ def two_events(events: Events, rng: Generator) -> Events:
 
 FAMILIES: dict[str, tuple[Callable[[Events, Generator], Events], ...]] = {  # operations, one after the other
     "extra leptons": (extra_leptons,),
-    "recoil and two hidden decays": (recoil, hidden_decay, hidden_decay),
+    "recoil and hidden decay": (recoil, hidden_decay),
     "jet to lepton": (jet_to_lepton,),
     "hidden decay and second event": (hidden_decay, two_events),
 }
