@@ -98,6 +98,10 @@ def _of_model(name: str, entries: dict[str, Any], wanted: Wanted) -> Iterator[Ve
                     "its `ad40 train --json` (--training)")  # fmt: skip
 
 
+def _signals(n: float) -> str:
+    return f"{n:g} signal" + "s" * (n != 1)
+
+
 def _above(fpr: str, entry: dict[str, Any], networks: dict[str, Any], wanted: Wanted) -> Verdict:
     asked = wanted.figures["signals_above"]
     what, text = f"TPR at {fpr} above the best re-made network's interval", f"{asked:g} signals, the others not below"
@@ -110,7 +114,7 @@ def _above(fpr: str, entry: dict[str, Any], networks: dict[str, Any], wanted: Wa
         above += [s] if value > high else []
         below += [s] if value < low else []
     count = f"{len(above)} above" + (f", below: {', '.join(below)}" if below else "")
-    by = [f"{asked - len(above):g} signals"] if len(above) < asked else []
+    by = [_signals(asked - len(above))] if len(above) < asked else []
     by += [f"{len(below)} below"] if below else []
     return Verdict(what, text, count, not by, " and ".join(by))
 
@@ -140,9 +144,9 @@ def _auc(entry: dict[str, Any], others: dict[str, Any], wanted: Wanted) -> Verdi
         gap = others[best]["signals"][s]["auc"][1] - own["auc"][1]
         behind += [f"{s} by {gap:.3f} ({best})"] if gap > 0 else []
     good = len(entry["signals"]) - len(behind)
-    measured = f"{good} signals" + (f"; behind: {', '.join(behind)}" if behind else "")
+    measured = _signals(good) + (f"; behind: {', '.join(behind)}" if behind else "")
     what = "AUC not below the best of the others, simple cuts included"
-    return Verdict(what, f"{asked:g} signals", measured, good >= asked, f"{asked - good:g} signals")
+    return Verdict(what, f"{asked:g} signals", measured, good >= asked, _signals(asked - good))
 
 
 def _most(what: str, value: float | None, limit: float, unit: str, missing: str) -> Verdict:
@@ -189,4 +193,4 @@ def _quantisation(entry: dict[str, Any], wanted: Wanted) -> Iterator[Verdict]:
     yield Verdict(what, text, f"{loss:+.4f} ({worst})", loss <= limit, f"{loss - limit:.4f}")
     outside = [s for s, own in entry["signals"].items() if own["tpr"][fpr][1] < twin["signals"][s]["tpr"][fpr][0]]
     yield Verdict(inside, "all signals", f"below: {', '.join(outside)}" if outside else "all signals", not outside,
-                  f"{len(outside)} signals")  # fmt: skip
+                  _signals(len(outside)))  # fmt: skip
