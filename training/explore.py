@@ -209,7 +209,8 @@ def settle(args: argparse.Namespace) -> tuple[dict[str, Any], Space]:
         return {
             "format_version": FORMAT_VERSION, "sample": str((args.sample or defaults.SAMPLE).resolve()),
             "fingerprint": "", "spec_hash": spec.objects().hash, "events": args.events, "epochs": args.epochs,
-            "seed": args.seed or 0, "space_hash": space.hash, "space": space.document, "base": space.base,
+            "seed": args.seed or 0, "space_file": str(args.space or ""), "space_hash": space.hash,
+            "space": space.document, "base": space.base,
         }, space  # fmt: skip
     kept = read_json(path)
     if kept.get("format_version") != FORMAT_VERSION or kept["spec_hash"] != spec.objects().hash:
@@ -274,9 +275,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         write_json(args.folder / SETTINGS, kept)
         kept["judged_on"] = len(unseen(sample, kept["events"]))
         families = parse_card(kept["base"], args.folder).training.families
-        judge = lru_cache(
-            lambda: selection(space.figure, sample, families, kept["events"])
-        )  # made when the first trial needs it
+        # made when the first trial needs it
+        judge = lru_cache(lambda: selection(space.figure, sample, families, kept["events"]))
         settings = Settings(
             args.folder, Path(kept["sample"]), judge, kept["events"], kept["epochs"], args.timeout, lock
         )
@@ -304,8 +304,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def command(folder: Path, summary: dict[str, Any]) -> str:
     """The command that makes this exploration again."""
     settings = summary["settings"]
-    given = [f" --{name} {settings[name]}" for name in ("events", "epochs") if settings[name]]
-    return f"ad40 explore {folder} --trials {len(summary['trials'])} --seed {settings['seed']}{''.join(given)}"
+    given = {"space": summary["space_file"], "events": settings["events"], "epochs": settings["epochs"]}
+    given |= {"sample": summary["sample"]} if summary["sample"] != defaults.SAMPLE.as_posix() else {}
+    words = "".join(f" --{name} {value}" for name, value in given.items() if value)
+    return f"ad40 explore {folder} --trials {len(summary['trials'])} --seed {settings['seed']}{words}"
 
 
 def explore(exploration: Exploration, trials: int, jobs: int, evaluate: Evaluate, kept: dict[str, Any],

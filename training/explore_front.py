@@ -109,6 +109,7 @@ def write(folder: Path, results: Sequence[Result], space: Space, settings: dict[
                        "lut": "estimate of the compiler for network and score, minimised",
                        "latency_ns": "from the last input word to the decision, minimised"},
         "settings": {key: settings[key] for key in _KEPT},
+        "space_file": settings.get("space_file", ""),
         "sample": "/".join(Path(settings["sample"]).parts[-2:]),
         "cards_in_the_space": space.size,
         "parameters": {p.name: list(p.labels) for p in space.parameters},
@@ -136,7 +137,7 @@ def text_table(results: Sequence[Result]) -> str:
 def section(summary: dict[str, Any], command: str, picture: str) -> str:
     """The section of a page: what was explored, the front, the trials that do not fit. picture: its address."""
     trials, settings = summary["trials"], summary["settings"]
-    own = [t for t in trials if t["same_as"] is None]
+    own, by_number = [t for t in trials if t["same_as"] is None], {t["trial"]: t for t in trials}
     infeasible = [t for t in own if not t["feasible"]]
     limits = [f"{settings['events']:,} background events" if settings["events"] else "all background events",
               f"at most {settings['epochs']} epochs" if settings["epochs"] else "the epochs of the card"]  # fmt: skip
@@ -145,7 +146,7 @@ def section(summary: dict[str, Any], command: str, picture: str) -> str:
     titles = ["trial", "figure [%]", "LUT", *(["LUT, synthesis"] if synth else []), "stages", "ns", *names]
     body = []
     for number in summary["front"]:
-        t = trials[number]
+        t = by_number[number]
         cells = [f"{100 * t['figure']:.2f}", f"{t['lut']:,}"]
         cells += [f"{t['lut_synth']:,}" if t["lut_synth"] is not None else ""] if synth else []
         body.append([number, *cells, t["stages"], f"{t['latency_ns']:g}", *(t[name] for name in names)])

@@ -185,7 +185,7 @@ def write_html(
     import json
 
     rows, settings, parameters = summary["trials"], summary["settings"], summary["parameters"]
-    commands = {row["trial"]: row["command"] for row in rows}
+    commands, chosen = {row["trial"]: row["command"] for row in rows}, {r.number for r in best}
     infeasible = sum(not row["feasible"] for row in rows)
     intro = (
         f"{len(rows)} trials, {len(best)} of them on the front, {infeasible} infeasible. Sample {summary['sample']} "
@@ -202,7 +202,7 @@ def write_html(
     text = _PAGE.format(
         title=html.escape(f"Exploration around {summary['base']}"),
         intro=html.escape(intro),
-        front=_html_table([rows[r.number] for r in best], parameters),
+        front=_html_table(sorted((r for r in rows if r["trial"] in chosen), key=lambda r: r["lut"]), parameters),
         trials=_html_table(rows, parameters),
         commands=json.dumps(commands).replace("</", "<\\/"),
         **figures,

@@ -74,7 +74,7 @@ def test_a_folder_goes_on_as_it_was_begun_and_writes_its_page(sample, space, tmp
     assert ad40("explore", folder, "--trials", 6, "--page", page) == 0
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "stale words" not in text
-    assert "--trials 6 --seed 5 --epochs 2" in text and "6 trials around `ad40_v1`" in text
+    assert f"--trials 6 --seed 5 --space {space} --epochs 2 --sample" in text and "6 trials around `ad40_v1`" in text
     assert (tmp_path / "docs" / "page" / "explore.png").is_file() and "(page/explore.png)" in text
     for words, *options in (
         ("--seed is 6; expected 5", "--seed", 6),
