@@ -117,6 +117,7 @@ def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any
         "registers_hash": design.registers.hash,
         "latency": latency.name,
         "latency_hash": latency.hash,
+        "budget_ns": latency.budget_ns,
         "design_id": trigger.design_id,
         "top": TOP,
         "part": latency.part,
@@ -139,6 +140,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults.add_models(parser)
     text = "configuration of ad40/spec/latency.yaml: clock of the links, part, budget (default: the one it names)"
     parser.add_argument("--clock", metavar="NAME", help=text)
+    text = "smaller budget from the last input word to the decision: fewer and longer stages of the network"
+    parser.add_argument("--budget", type=float, metavar="NS", help=text)
     parser.add_argument(
         "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
     )
@@ -149,7 +152,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    design = read_design(args.models, args.menu, args.clock)
+    design = read_design(args.models, args.menu, args.clock, args.budget)
     latency = design.latency
     with Progress(3 * len(design.folders), f"compile {design.name}", "steps") as bar:
         manifest = compile_design(design, args.output, bar)

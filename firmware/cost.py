@@ -8,6 +8,7 @@ does not fit the budget is a row of the table with the reason, not an error.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import sys
 import tempfile
@@ -16,8 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ad40 import released, spec
+from ad40 import __version__, released, spec
 from ad40.errors import Ad40Error, CheckError, SpecError
+from ad40.files import write_json
 from ad40.menu import Menu, ModelRef, Seed
 from ad40.model import Trigger
 from ad40.network import Network, read_network
@@ -28,6 +30,7 @@ from firmware.design import Design, check_design
 from firmware.placement import fewest_stages, place, total_ns
 from firmware.synth import blocks, tools, yosys
 
+RESOURCES = "resources.json"
 EPILOG = """\
 stages: the fewest clocks in which the least logic that fits the budget runs; latency: from the last input word to the
 decision, with the clocks of the blocks around the network. fastest: the same for the logic with the fewest stages.
@@ -41,9 +44,8 @@ def variants(network: Network, latency: LatencySpec) -> list[dict[str, Any]]:
     for depth in trace.DEPTHS:
         logic = trace.trace_steps(steps, network, depth)[0]
         stages = fewest_stages(logic, latency.cycle_ns, latency.merged)
-        found.append(
-            {"logic": logic, "lut": round(logic.cost), "stages": stages, "logic_ns": round(total_ns(logic), 2)}
-        )
+        row = {"logic": logic, "lut": round(logic.cost), "stages": stages, "logic_ns": round(total_ns(logic), 2)}
+        found.append(row)
     return found
 
 
@@ -110,6 +112,12 @@ def cost(folder: Path, latency: LatencySpec, synth: bool = False, timeout_s: flo
     return row
 
 
+def _when(latency: LatencySpec) -> dict[str, Any]:
+    """What belongs to a figure that is kept."""
+    return {"budget_ns": latency.budget_ns, "latency_hash": latency.hash, "date": datetime.date.today().isoformat(),
+            "version": __version__}  # fmt: skip
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows for a terminal."""
     lines = [f"{'model':<28}{'LUT':>8}{'synth':>8}{'FF':>8}{'stages':>8}{'clocks':>8}{'ns':>8}{'DSP':>5}  fits"]
@@ -127,16 +135,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("models", nargs="+", metavar="MODEL_DIR", help="folder with a network.json, or a released name")
     parser.add_argument("--clock", metavar="NAME", help="configuration of ad40/spec/latency.yaml (default: its own)")
+    parser.add_argument("--budget", type=float, metavar="NS", help="smaller budget than that of the configuration")
     parser.add_argument("--synth", action="store_true", help="map input stage, network and score with yosys, too")
+    text = "write what is printed into each folder, too, as resources.json"
+    parser.add_argument("--save", action="store_true", help=text)
     parser.add_argument("--timeout", type=int, default=600, metavar="S", help="seconds for yosys (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print a list of objects, one for each model")
     args = parser.parse_args(arguments)
     try:
         latency = spec.latency(args.clock)
+        latency = latency if args.budget is None else latency.within(args.budget)
         rows = []
         for model in args.models:
             try:
                 rows.append(cost(released.folder(model), latency, args.synth, args.timeout))
+                if args.save:
+                    kept = {name: value for name, value in rows[-1].items() if name != "folder"} | _when(latency)
+                    write_json(Path(rows[-1]["folder"]) / RESOURCES, kept)
             except tools.TimeoutReached as reached:
                 raise CheckError(f"{model}: {reached}; --timeout S gives it longer") from reached
     except Ad40Error as error:

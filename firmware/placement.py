@@ -103,7 +103,7 @@ class _Stages:
         if wires:
             self.cone[i] = self._operand(i, op.addr[0], i)
         if bits:
-            cone = {}
+            cone: dict[tuple[int, int], int] = {}
             for place, a in enumerate(op.addr):
                 for (source, use), n in self._operand(i, a, 0).items():
                     # a sign, or what is counted over all bits, is another input than the bit beside it

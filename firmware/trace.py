@@ -123,10 +123,13 @@ def trace_steps(steps: Sequence[Step], network: Network, depth: int) -> tuple[An
     inputs = quantize(ports[: objects.N_INPUTS], int(fmt.signed), fmt.integer, fmt.fraction)
     present = quantize(ports[objects.N_INPUTS :], 0, 1, 0)
     x = np.concatenate([inputs, present]) if network.input.present else inputs
-    results = []  # of the layers
+    results: list[Any] = []  # of the layers
     for step in steps:
         product = step.weight is not None
-        x = dense(x, step.weight, step.bias) if product else activation(x, step.activation, step.slope, step.result)
+        if step.weight is None or step.bias is None:
+            x = activation(x, step.activation, step.slope, step.result)
+        else:
+            x = dense(x, step.weight, step.bias)
         from_least = network.score.kind == "output" and step is steps[-1]
         x = x if step.result is None else quantise_all(x, step.result, from_least)
         results = [*results, x] if product else [*results[:-1], x]

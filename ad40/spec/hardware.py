@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ad40.errors import SpecError
 from ad40.files import sha256_of
@@ -51,6 +51,17 @@ class LatencySpec:
     def network_stages_max(self) -> int:
         """Clocks that the hand-written blocks leave for the network and the score."""
         return self.budget_cycles - sum(self.stages.values())
+
+    def within(self, budget_ns: float) -> LatencySpec:
+        """The same configuration with a smaller budget. Raises `SpecError` for a larger one, or one without a clock for
+        the network."""
+        if budget_ns == self.budget_ns:
+            return self
+        least = (sum(self.stages.values()) + 1) * self.cycle_ns
+        if not least * (1 - 1e-9) <= budget_ns < self.budget_ns:
+            expected = f"{least:.2f} to {self.budget_ns:g} ns in the configuration {self.name}"
+            raise SpecError("command line", "budget", f"{budget_ns:g} ns", expected)
+        return replace(self, budget_ns=budget_ns, hash=sha256_of([self.hash, budget_ns]))
 
 
 @dataclass(frozen=True)
