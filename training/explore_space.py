@@ -15,8 +15,8 @@ A value of `null` leaves the key out. Numbers in ascending order are a scale, an
 places are not of the card but of its firmware: `firmware.clock`, a configuration of latency.yaml (null: its default),
 and `firmware.cut`, which of the compiler's pipelines counts: `smallest` (fewest LUTs; the default) or `fastest`.
 
-Every choice alone must give a valid card. A place below one that another parameter sets (layers[decoder].units below
-layers) is left out where it does not exist.
+Trial 0 is the base card: what it has becomes a choice where it is none. Every choice alone must give a valid card. A
+place below one that another parameter sets (layers[decoder].units below layers) is left out where it does not exist.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import contextlib
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]  # of the checkout: where the base ca
 _PART = re.compile(r"([^.\[\]]+)|\[([^\[\]]+)\]")
 _PLACE = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[[^\[\]]+\])*")
 MAX_GENERATION = 1000
+BASE = "base"  # label of what the base card has, where that is none of the choices
 SMALLEST, FASTEST = "smallest", "fastest"
 FIRMWARE: dict[str, Any] = {"clock": None, "cut": SMALLEST}  # the base of every card
 
@@ -191,6 +192,20 @@ def _parameter(name: str, node: Node) -> Parameter:
     return Parameter(name, tuple(labels), tuple(settings), numbers and labels == sorted(labels))
 
 
+def _with_base(parameter: Parameter, space: Space) -> Parameter:
+    """A parameter with what the base card has as one more choice, numbers in their order."""
+    own = {place: space.base_value(place) for place in parameter.places}
+    value = next(iter(own.values()))
+    single = all(_same(other, value) for other in own.values()) and isinstance(value, bool | int | float | str)
+    label = value if single and not any(_same(value, known) for known in parameter.labels) else BASE
+    choices = [*zip(parameter.labels, parameter.choices, strict=True), (label, own)]
+    numbers = parameter.numbers and isinstance(label, int | float)
+    if numbers:
+        choices.sort(key=lambda choice: choice[0])
+    labels, settings = zip(*choices, strict=True)
+    return Parameter(parameter.name, labels, settings, numbers)
+
+
 def _check_firmware(node: Node, place: str, value: Any) -> None:
     if place == "firmware.clock":
         spec.latency(value)
@@ -230,13 +245,9 @@ def parse_space(document: Any, file: str | Path, base: Any, base_file: str | Pat
             except KeyError as error:
                 raise SpecError(file, f"{child.path}: {place}", f"without {error.args[0]} in the base card",
                                 f"a place of {base_file}") from error  # fmt: skip
-    for parameter in parameters:
-        child = node["keys"][parameter.name]
-        if parameter.name not in space.base_numbers():
-            found = {place: space.base_value(place) for place in parameter.places}
-            raise SpecError(file, f"{child.path}.choices", list(parameter.labels),
-                            f"among them what the base card has, {found}: trial 0 is the base card")  # fmt: skip
-    for parameter in parameters:
+    missing = set(node["keys"].value) - set(space.base_numbers())
+    space = replace(space, parameters=tuple(_with_base(p, space) if p.name in missing else p for p in parameters))
+    for parameter in space.parameters:
         child = node["keys"][parameter.name]
         for number, choice in enumerate(parameter.choices):
             for place, value in choice.items():

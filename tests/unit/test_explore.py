@@ -81,6 +81,20 @@ def test_trial_zero_is_the_base_card_and_choices_change_only_their_places():
     assert space.size == 3 * 2 * 2 * 2 * 2
 
 
+def test_what_the_base_card_has_becomes_a_choice():
+    space = space_of(
+        keys__hidden={"set": "layers[decoder].units", "choices": [4, 32]},
+        keys__l1={"set": "training.l1", "choices": [1e-5, 1e-4]},
+        keys__depth={"choices": {"a": {"training.sparsity": 0.1}, "b": {"training.pruned_at": 3}}},
+    )
+    hidden, l1, depth = (next(p for p in space.parameters if p.name == name) for name in ("hidden", "l1", "depth"))
+    assert hidden.labels == (4, 16, 32) and hidden.numbers
+    assert l1.labels == (1e-5, 1e-4, "base") and not l1.numbers
+    assert depth.choices[2] == {"training.sparsity": 0.5, "training.pruned_at": 8}
+    card, _ = space.card(space.base_numbers(), 0)
+    assert card["layers"] == read_yaml(BASE)["layers"] and card["training"] == read_yaml(BASE)["training"]
+
+
 def test_a_place_below_a_replaced_one_is_left_out():
     layers = read_yaml(BASE)["layers"]
     shallow = [layers[0], layers[2]]
@@ -93,7 +107,6 @@ def test_a_place_below_a_replaced_one_is_left_out():
 FAULTS = {
     "keys__hidden": ({"set": "layers[encoder].units", "choices": [1, 16]}, "encoder"),
     "keys__bits": ({"set": "layers[decoder].units", "choices": [4, 16]}, "as hidden"),
-    "keys__l1": ({"set": "training.l1", "choices": [1e-5, 1e-4]}, "trial 0 is the base card"),
     "keys__inputs": ({"set": "layers[latent].units", "choices": [3, 0]}, "a valid card"),
     "keys__cut": ({"set": "firmware.cut", "choices": ["smallest", "widest"]}, "smallest or fastest"),
     "keys__clock": ({"set": "firmware.clock", "choices": {"own": None, "other": "ugt1"}}, "ugt1"),
