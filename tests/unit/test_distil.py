@@ -172,8 +172,8 @@ def test_student_is_told_what_the_teacher_says(small, sample, monkeypatch):
     assert weight.mean(axis=0) == pytest.approx(1, rel=1e-3)
     low, high = np.argmin(target), np.argmax(target)
     assert (weight[low] > weight[high]).all(), "what is like background weighs more"
-    other = distil.events(replace(card, training=replace(card.training, seed=7)), sample, TRAIN)
-    assert not np.array_equal(other[len(clean) :][:100], codes[len(clean) :][:100])
+    other = replace(card, training=replace(card.training, seed=7))
+    assert np.array_equal(distil.events(other, sample, TRAIN), codes), "losses of other seeds can be compared"
 
 
 def test_families_of_a_card_are_texts():
