@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ad40 import __version__, defaults, released, spec
 from ad40.emulator import Emulator
-from ad40.errors import InputError, MissingTool
+from ad40.errors import InputError
 from ad40.files import file_hash, read_json, read_yaml, writable_folder, write_json
 from ad40.metrics import auc, tpr_at_fpr
 from ad40.network import Network, read_network
@@ -95,7 +95,7 @@ def candidates(models: Sequence[Path], baseline_folder: Path) -> list[Candidate]
 def costs(found: Sequence[Candidate], synth: bool, file: Path | None) -> list[dict[str, Any]]:
     """What the networks cost, in their order: a process for each, or from a file that an earlier comparison wrote.
 
-    Raises `InputError` when the file speaks of other networks, `MissingTool` when the compiler gives no answer.
+    Raises `InputError` when the file speaks of other networks or the compiler gives no answer.
     """
     if file is not None:
         known = {row["network_hash"]: row for row in read_json(file)}
@@ -110,8 +110,8 @@ def costs(found: Sequence[Candidate], synth: bool, file: Path | None) -> list[di
             done = subprocess.run([*command, *(["--synth"] if synth else [])], capture_output=True, text=True)
             if done.returncode:
                 why = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-                raise MissingTool(f"the cost of {one.name} ({why[0]}): what firmware.cost needs",
-                                  "`pip install 'ad40[firmware]'`, or give --costs")  # fmt: skip
+                expected = "an answer of `python -m firmware.cost` (it needs 'ad40[firmware]'), or --costs"
+                raise InputError(one.folder, "cost", why[0], expected)
             rows += json.loads(done.stdout)
             progress.update()
     return rows
@@ -259,7 +259,7 @@ def _compare(
         "spec_hash": spec.objects().hash, "settings_hash": file_hash(verdicts.SETTINGS), "seed": wanted.seed,
         "split": TEST, "interval": "68 %", "background_events": len(rows), "families": len(np.unique(parent)),
         "background_events_all": len(sample.codes), "signal_events": {s: len(x) for s, x in signals.items()},
-        "fprs": wanted.fprs, "entries": entries,
+        "fprs": wanted.fprs, "limit_fpr": wanted.limit_fpr, "entries": entries,
         "limits": {
             inputs: {s: figures(Scores(o.background, {s: o.signal}), parent, wanted.fprs)[s] | {"trees": o.trees}
                      for s, o in by_signal.items()}

@@ -125,13 +125,15 @@ def section(document: dict[str, Any], page: Path) -> str:
     """The section of `docs/physics.md`."""
     signals = ", ".join(f"{n:,} {s}" for s, n in document["signal_events"].items())
     best = next(iter(document["entries"].values()))["ratio"]
+    tightest = min(document["fprs"], key=lambda fpr: document["fprs"][fpr])
+    remaining = document["fprs"][tightest] * document["background_events"]
     lines = [
         written_by(document["command"]),
         "",
         f"Sample `{document['sample']}` (fingerprint `{document['sample_fingerprint'][:16]}`): "
         f"{document['background_events']:,} background events of the {document['split']} part in "
         f"{document['families']:,} families, of {document['background_events_all']:,} in all; signals: {signals}. "
-        f"At FPR 1e-5 {1e-5 * document['background_events']:.1f} background events remain. Seed {document['seed']}, "
+        f"At FPR {tightest} {remaining:.1f} background events remain. Seed {document['seed']}, "
         f"settings `{document['settings_hash'][:16]}` (`training/compare.yaml`), object scales "
         f"`{document['spec_hash'][:16]}`.",
         "",
@@ -156,7 +158,7 @@ def section(document: dict[str, Any], page: Path) -> str:
     for inputs in (INTEGERS, PHYSICS):
         rows = [[title, _KINDS[e["kind"]], *(_ratio(v) for v in e["limit_fraction"][inputs].values())]
                 for name, title in _row_names(document).items() for e in [document["entries"][name]]]  # fmt: skip
-        lines += [f"### Fraction of the limit at FPR 1e-3: trees on {inputs}", "",
+        lines += [f"### Fraction of the limit at FPR {document['limit_fpr']}: trees on {inputs}", "",
                   table(["score", "kind", *document["signal_events"]], rows), ""]  # fmt: skip
     lines += ["### Cost", "",
               "Network and score with their input stage; ns from the last input word to the decision. Every design "

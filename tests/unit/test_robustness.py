@@ -202,7 +202,9 @@ def test_turn_on_of_a_cut_is_a_step_and_counts_all_events(events: np.ndarray) ->
 
 def test_a_cut_overlaps_with_itself_and_correlates_with_itself(events: np.ndarray) -> None:
     score = (fires.quantities(events)["HT"] * 2).astype(np.int64)
-    found = fires.describe(score, {"s": score[:100]}, (events, np.arange(len(events))), {"s": events[:100]}, {"1e-2": 1e-2})
+    found = fires.describe(
+        score, {"s": score[:100]}, (events, np.arange(len(events))), {"s": events[:100]}, {"1e-2": 1e-2}
+    )
     assert found["spearman"]["HT"] == pytest.approx(1.0)
     overlap = found["overlap"]["1e-2"]
     assert overlap["with"]["HT"] == overlap["with any"] == 1.0 and sum(overlap["leptons"]) == pytest.approx(1.0)
@@ -244,7 +246,9 @@ def test_robustness_writes_table_page_and_pictures(model_dir: Path, tmp_path: Pa
     chosen = robustness.settings()
     assert set(document["effects"]) == set(chosen.effects) and document["pileup_missing"] == [0.0, 60.0]
     up, down = (document["effects"][f"all pT {sign}5 %"]["1e-2"]["HT"] for sign in "+-")
-    assert up["ratio"][1] >= 1 >= down["ratio"][1] and up["lost"] == down["new"] == 0, "a pT cut can only gain, only lose"
+    assert up["ratio"][1] >= 1 >= down["ratio"][1] and up["lost"] == down["new"] == 0, (
+        "a pT cut can only gain, only lose"
+    )
     assert document["pileup"][0]["scores"]["1e-2"]["HT"]["ratio"][1] == pytest.approx(1.0, abs=0.4)
     assert document["filtered_rate_hz"] == pytest.approx(document["pileup"][0]["filtered_rate_hz"])
     for row in document["rates"]["models"]["test"]:
