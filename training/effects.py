@@ -18,6 +18,7 @@ from ad40.schema import Node
 
 Events = NDArray[np.float32]  # (n, 19, 3): pt [GeV], eta, phi [rad]
 Effect = Callable[[Events, np.random.Generator], Events]
+JET_RADIUS = 0.4  # of the jets of the sample (docs/events.md)
 KINDS = ("met", "egamma", "muon", "jet")
 
 
@@ -96,13 +97,34 @@ def scaled(events: Events, kinds: tuple[str, ...], factor: float) -> Events:
 
 
 def dead(events: Events, kinds: tuple[str, ...], eta: tuple[float, float], phi: tuple[float, float]) -> Events:
-    """No objects of some kinds in a range of eta and phi; their pt is missing."""
+    """No objects of some kinds in a range of eta and phi; their pt is missing.
+
+    Jets of these events contain the leptons. Where muons are seen, what is left of a lost jet are its muons.
+    """
     after, slots = events.copy(), _slots(kinds)
     block = after[:, slots]
     lost = (block[..., 1] >= eta[0]) & (block[..., 1] < eta[1]) & (block[..., 2] >= phi[0]) & (block[..., 2] < phi[1])
+    if "muon" not in kinds:
+        left = np.minimum(_muon_pt(events, slots), block[..., 0])
+        block[lost, 0] = np.where(_is_jet(slots), left, 0)[lost]
+        lost &= block[..., 0] <= 0
     block[lost] = 0
     after[:, slots] = block
     return _ordered(_with_met(events, after))
+
+
+def _is_jet(slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.isin(slots, _slots(("jet",)))
+
+
+def _muon_pt(events: Events, slots: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Sum of the pt of the muons within a jet radius of each object in the slots: (n, len(slots)) GeV."""
+    total = np.zeros((len(events), len(slots)), np.float32)
+    for muon in _slots(("muon",)):
+        turned = np.abs(events[:, slots, 2] - events[:, muon, None, 2])
+        apart = np.hypot(events[:, slots, 1] - events[:, muon, None, 1], np.minimum(turned, 2 * np.pi - turned))
+        total += np.where(apart < JET_RADIUS, events[:, muon, None, 0], 0)
+    return total
 
 
 def smeared(events: Events, kinds: tuple[str, ...], lsb: float, rng: np.random.Generator) -> Events:

@@ -50,6 +50,7 @@ class Settings:
     seed: int
     beside: tuple[str, ...]
     effects: dict[str, effects.Effect]
+    lepton_pt: float
     target_rates_hz: tuple[float, ...]
     menu: dict[str, dict[str, Any]]
     cuts: dict[str, Any]  # the menu as the file has it
@@ -58,13 +59,14 @@ class Settings:
 def settings(path: Path = SETTINGS) -> Settings:
     """Read robustness.yaml. Raises `SpecError` where it is malformed."""
     node = Node(read_yaml(path), path)
-    node.keys({"version", "fprs", "seed", "beside", "effects", "target_rates_hz", "menu"})
+    node.keys({"version", "fprs", "seed", "beside", "effects", "lepton_pt", "target_rates_hz", "menu"})
     cuts = tuple(baselines(np.zeros((1, 19, 3), np.int32)))
     return Settings(
         {name: child.number(1e-9, 0.5) for name, child in node["fprs"].items()},
         node["seed"].integer(0, 2**32 - 1),
         tuple(child.choice(cuts) for child in node["beside"]),
         effects.read_effects(node["effects"]),
+        node["lepton_pt"].number(0, 1e4),
         tuple(child.number(1e-6, 1e9) for child in node["target_rates_hz"]),
         fires.read_menu(node["menu"]),
         node["menu"].value,
@@ -142,7 +144,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "signal_events": {s: len(x) for s, x in signals.items()},
         "filtered_rate_hz": filtered_hz(sample), "fprs": chosen.fprs,
         "models": [{"name": n.name, "version": n.version, "network_hash": n.hash} for n in networks],
-        "beside": list(chosen.beside), "menu": chosen.cuts,
+        "beside": list(chosen.beside), "menu": chosen.cuts, "lepton_pt": chosen.lepton_pt,
         "nominal": {label: {name: {"threshold": cut, "rate_hz": list(rated.rate(nominal[name] >= cut))}
                             for name, cut in by_name.items()} for label, by_name in cuts.items()},
         "effects": _effects(networks, chosen, codes, nominal, cuts, rated),
@@ -186,19 +188,27 @@ def _effects(
     cuts: dict[str, dict[str, float]],
     rated: Rated,
 ) -> dict[str, Any]:
-    """effect -> FPR -> score -> events newly firing and no longer firing, and rate after over before."""
+    """effect -> FPR -> score -> events newly firing and no longer firing, and rate after over before: of events that
+    still have a lepton, and of all."""
     found: dict[str, Any] = {}
     with Progress(len(chosen.effects), "effects", "effects") as progress:
         for name, effect in chosen.effects.items():
-            after = scores_of(networks, chosen.beside, effects.disturb(codes, name, effect, chosen.seed))
+            disturbed = effects.disturb(codes, name, effect, chosen.seed)
+            after = scores_of(networks, chosen.beside, disturbed)
+            inside = fires.quantities(disturbed)["leading lepton pT"] >= chosen.lepton_pt
             found[name] = {}
             for label, by_name in cuts.items():
                 found[name][label] = {}
                 for score, cut in by_name.items():
-                    was, now = nominal[score] >= cut, after[score] >= cut
-                    ratio = rated.change(was, now)
-                    found[name][label][score] = {"new": int((now & ~was).sum()), "lost": int((was & ~now).sum()),
-                                                 "ratio": None if ratio is None else list(ratio)}  # fmt: skip
+                    was, every = nominal[score] >= cut, after[score] >= cut
+                    now = every & inside
+                    ratio, of_all = rated.change(was, now), rated.change(was, every)
+                    found[name][label][score] = {
+                        "new": int((now & ~was).sum()), "lost": int((was & ~now).sum()),
+                        "ratio": None if ratio is None else list(ratio),
+                        "without_lepton": int((every & ~inside).sum()),
+                        "ratio_of_all": None if of_all is None else list(of_all),
+                    }  # fmt: skip
             progress.update()
     return found
 

@@ -9,16 +9,23 @@ from training.compare_page import percent, pictures
 from training.fires import MANY_LEPTONS
 from training.page import table, written_by
 
+_FACTOR = 3.0  # from here on a change is a factor, not so many percent
+
 
 def change(ratio: list[float] | None) -> str:
     """A ratio of rates [low, value, high] as a change in percent.
 
     >>> change([0.9, 1.05, 1.2])
     '+5.0 % (-10.0 to +20.0)'
+    >>> change([30.0, 38.0, 46.0])
+    'x38 (x30 to x46)'
     """
     if ratio is None:
         return "none before"
-    low, value, high = (f"{100 * (v - 1):+.1f}" if abs(v) < 10 else f"x{v:.1f}" for v in ratio)
+    if ratio[1] >= _FACTOR:
+        low, value, high = (f"x{v:.3g}" for v in ratio)
+        return f"{value} ({low} to {high})"
+    low, value, high = (f"{100 * (v - 1):+.1f}" for v in ratio)
     return f"{value} % ({low} to {high})"
 
 
@@ -39,11 +46,16 @@ def _scores(document: dict[str, Any]) -> list[str]:
 def _effects(document: dict[str, Any]) -> list[str]:
     lines, scores = [], _scores(document)
     for fpr in document["fprs"]:
-        rows = [[name, *(f"{change(found[fpr][s]['ratio'])}; +{found[fpr][s]['new']} -{found[fpr][s]['lost']}"
-                         for s in scores)] for name, found in document["effects"].items()]  # fmt: skip
+        rows = [[name, *(_effect(found[fpr][s]) for s in scores)] for name, found in document["effects"].items()]
         rates = ", ".join(f"{s} {document['nominal'][fpr][s]['rate_hz'][1]:.3g} Hz" for s in scores)
         lines += [f"Thresholds at FPR {fpr}; rates before: {rates}.", "", table(["effect", *scores], rows), ""]
     return lines
+
+
+def _effect(found: dict[str, Any]) -> str:
+    apart = f"; and {found['without_lepton']} without lepton, {change(found['ratio_of_all'])}"
+    counts = f"{change(found['ratio'])}; +{found['new']} -{found['lost']}"
+    return counts + (apart if found["without_lepton"] else "")
 
 
 def _pileup(document: dict[str, Any]) -> list[str]:
@@ -135,7 +147,8 @@ def section(document: dict[str, Any], page: Path) -> str:
         "",
         "Change of the rate with its interval (events that change sides, summed in families); then how many background "
         "events fire newly and no longer. Simple cuts at the same FPR stand beside. Events below the lepton filter "
-        "cannot come in.",
+        f"cannot come in, and an event left without a lepton of {document['lepton_pt']:g} GeV leaves the sample: how "
+        "many of those fire, and the change with them, stands apart.",
         "",
         *_effects(document),
         "### Pileup",

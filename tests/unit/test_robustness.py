@@ -74,6 +74,7 @@ def test_met_takes_up_what_other_objects_gain_or_lose(events: np.ndarray) -> Non
 
 def test_a_dead_region_holds_no_such_objects_and_the_others_stay(events: np.ndarray) -> None:
     before = objects.decode(events)
+    before = before[(before[:, 5:9, 0] == 0).all(axis=1)]  # muons: see below
     after = effects.dead(before, ("jet",), (0.0, 2.0), (0.0, 1.0))
     jets, kept = after[:, 9:], before[:, 9:]
     inside = (jets[..., 1] >= 0) & (jets[..., 1] < 2) & (jets[..., 2] >= 0) & (jets[..., 2] < 1) & (jets[..., 0] > 0)
@@ -81,6 +82,16 @@ def test_a_dead_region_holds_no_such_objects_and_the_others_stay(events: np.ndar
     assert not inside.any() and lost.any()
     assert (jets[..., 0] > 0).sum() == (kept[..., 0] > 0).sum() - lost.sum()
     assert np.array_equal(after[:, 1:9], before[:, 1:9])
+
+
+def test_of_a_jet_in_a_dead_calorimeter_its_muons_are_left() -> None:
+    event = np.zeros((1, 19, 3), np.float32)
+    event[0, 5], event[0, 9], event[0, 10] = (30.0, 1.0, 0.5), (50.0, 1.2, 0.6), (40.0, 1.0, 1.5)
+    after = effects.dead(event, ("egamma", "jet"), (0.0, 2.0), (0.0, 2.0))[0]
+    assert after[5].tolist() == event[0, 5].tolist() and after[9, 0] == 30.0 and not after[10:].any()
+    lost = 20.0 * np.exp(0.6j) + 40.0 * np.exp(1.5j)  # as a vector: what MET takes up
+    assert after[0, 0] * np.exp(1j * after[0, 2]) == pytest.approx(lost, rel=1e-5)
+    assert not effects.dead(event, ("muon", "jet"), (0.0, 2.0), (0.0, 2.0))[0, 1:].any()
 
 
 def test_added_objects_have_the_wanted_number_and_range(events: np.ndarray) -> None:
