@@ -32,7 +32,7 @@ SOFTER = (0.2, 1.0)  # factor on the pt of the leptons of `extra_leptons`
 
 @lru_cache
 def _acceptance() -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Least pt [GeV] and largest |eta|, as integers round it, of each of the 19 objects; the pt of the lepton filter."""
+    """Least pt [GeV] and largest |eta|, as integers round it, of the 19 objects; the pt of the lepton filter."""
     detector, found = tables.detector_settings(), spec.objects()
     kinds = {"egamma": detector["electron"], "muon": detector["muon"], "jet": detector["jet"]}
     low, reach = np.zeros(len(found.slots), np.float32), np.full(len(found.slots), np.inf, np.float32)
