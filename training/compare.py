@@ -156,7 +156,7 @@ def quantisation(
     parent: NDArray[np.int64], fprs: dict[str, float],
 ) -> dict[str, Any]:  # fmt: skip
     """The float twin of a model: its figures, and the loss in AUC from float to integers for each signal."""
-    from training.train import float_scores
+    from training.float_twin import float_scores
 
     own = Scores(float_scores(twin, sample[0]), {s: float_scores(twin, x) for s, x in sample[1].items()})
     found = figures(own, parent, fprs)

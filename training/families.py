@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ad40 import objects, spec
 from ad40.objects import ETA, PHI, PT
 from training import tables
+from training.corruptions import with_added
 
 Events = NDArray[np.float32]
 Generator = np.random.Generator
@@ -73,16 +74,6 @@ def _accepted(events: Events) -> Events:
     return events
 
 
-def _with_added(events: Events, others: Events, names: tuple[str, ...]) -> Events:
-    """Events with the objects of `others` (n, 19, 3) of the named types added; the hardest of each type remain."""
-    result = events.copy()
-    for name in names:
-        both = np.concatenate([events[:, _slots(name)], others[:, _slots(name)]], axis=1)
-        order = np.argsort(-both[..., PT], axis=1, kind="stable")[:, : spec.objects()[name].count]
-        result[:, _slots(name)] = np.take_along_axis(both, order[..., None], axis=1)
-    return result
-
-
 def _chosen(events: Events, slots: NDArray[np.intp], rng: Generator) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """One of the present objects among `slots` of each event, each as likely, and whether there is any: (n,)."""
     lots = (events[:, slots, PT] > 0) * rng.random((len(events), len(slots)))
@@ -94,7 +85,7 @@ def extra_leptons(events: Events, rng: Generator) -> Events:
     for _ in range(2):
         others = events[rng.permutation(len(events))]
         others[:, _leptons(), PT] *= rng.uniform(*SOFTER, (len(events), 1)).astype(np.float32)
-        events = _with_added(events, _accepted(others), ("egamma", "muon"))
+        events = with_added(events, _accepted(others), ("egamma", "muon"))
     return events
 
 
@@ -122,7 +113,7 @@ def recoil(events: Events, rng: Generator) -> Events:
     pushed[..., PT], pushed[..., PHI] = np.where(here, np.hypot(px, py), 0), np.where(here, np.arctan2(py, px), 0)
     jet = np.zeros_like(events)
     jet[:, _slots("jet").start] = np.stack([pt, rng.uniform(-reach, reach, n), phi], axis=1)
-    return _with_added(_accepted(pushed), jet, ("jet",))
+    return with_added(_accepted(pushed), jet, ("jet",))
 
 
 def jet_to_lepton(events: Events, rng: Generator) -> Events:
@@ -138,13 +129,13 @@ def jet_to_lepton(events: Events, rng: Generator) -> Events:
     lepton[rows, kind, PT] *= kept
     events[rows[there], chosen[there]] = 0
     _with_met(events, px[:, 0] + lost_x, py[:, 0] + lost_y)
-    return _with_added(_accepted(events), _accepted(lepton), ("egamma", "muon"))
+    return with_added(_accepted(events), _accepted(lepton), ("egamma", "muon"))
 
 
 def two_events(events: Events, rng: Generator) -> Events:
     """Another event on top: all its objects, and the sum of the two MET vectors."""
     others = events[rng.permutation(len(events))]
-    result = _with_added(events, others, ("egamma", "muon", "jet"))
+    result = with_added(events, others, ("egamma", "muon", "jet"))
     (px, py), (qx, qy) = _momenta(events[:, :1]), _momenta(others[:, :1])
     return _with_met(result, (px + qx)[:, 0], (py + qy)[:, 0])
 

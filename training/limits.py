@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40 import metrics
-from ad40.errors import Ad40Error, InputError, MissingTool
+from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path, file_hash, read_yaml, sha256_of
 from ad40.progress import Progress
 from ad40.schema import Node
 from training import features
 from training.datasets import TEST, TRAIN, VALIDATION, Background, load_background, load_signal, part_of, signal_names
+from training.trees import boosted_trees
 
 SETTINGS = Path(__file__).with_name("compare.yaml")
 CACHE = Path("build/limits")
@@ -62,13 +63,11 @@ def limit(
 
     events: only the first so many of the signal, as `load_signal` takes them.
     """
-    classifier = _classifier()
-    import sklearn
-
+    classifier, version = boosted_trees()
     chosen = settings()
     key = sha256_of({
         "background": sample.fingerprint, "signal": file_hash(folder / f"{name}.h5"), "events": events,
-        "inputs": inputs, "settings": chosen, "scikit-learn": sklearn.__version__,
+        "inputs": inputs, "settings": chosen, "scikit-learn": version,
         "code": [file_hash(module) for module in (__file__, features.__file__)],
     })  # fmt: skip
     path = cache / f"{name}-{key[:16]}.npz"
@@ -79,14 +78,6 @@ def limit(
                                 trees=found.trees)  # fmt: skip
     with np.load(path) as data:
         return Limit(name, inputs, data["background"], data["signal"], data["rows"], int(data["trees"]))
-
-
-def _classifier() -> Any:
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-    except ModuleNotFoundError as error:
-        raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[train]'`") from error
-    return HistGradientBoostingClassifier
 
 
 def inputs_of(codes: NDArray[np.integer], inputs: str) -> NDArray[np.float32]:

@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40 import objects
-from ad40.errors import InputError, MissingTool
+from ad40.errors import InputError
 from ad40.files import atomic_path, file_hash, sha256_of
 from ad40.metrics import tpr_at_fpr
 from ad40.progress import Progress
-from training import families, features
+from training import corruptions, families, features
 from training.datasets import TRAIN, VALIDATION, Background
 from training.families import FAMILIES, corrupted
+from training.trees import boosted_trees
 
 CACHE = Path("build/teachers")
 EVENTS = 250_000  # of background, and of each family at most, that the trees are grown on
@@ -129,16 +130,13 @@ def balance(background: Reals, changed: Sequence[Reals], seed: int) -> tuple[Rea
 
 def fit(sample: Background, names: Sequence[str], seed: int) -> Teacher:
     """Grow the trees on the training part of a sample; weights and knots come from its validation part."""
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-    except ModuleNotFoundError as error:
-        raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[train]'`") from error
+    classifier, _ = boosted_trees()
     clean, held = sample.codes[sample.rows(TRAIN)[:EVENTS]], sample.codes[sample.rows(VALIDATION)[:EVENTS]]
     x, trees, others = inputs_of(clean), [], []
     with Progress(len(names) + 1, "teacher", "fits") as progress:
         for name in names:
             z = inputs_of(corrupted(clean, name, seed))
-            one = HistGradientBoostingClassifier(random_state=seed, **TREES)
+            one = classifier(random_state=seed, **TREES)
             trees.append(one.fit(np.concatenate([x, z]), np.repeat([0.0, 1.0], [len(x), len(z)])))
             others.append(corrupted(held, name, seed + 1))
             progress.update()
@@ -158,13 +156,10 @@ def teacher(sample: Background, names: Sequence[str], seed: int, cache: Path = C
     unknown = [name for name in names if name not in FAMILIES]
     if unknown or not names or len(set(names)) != len(names):
         raise InputError("model card", "training.families", list(names), f"different ones of {', '.join(FAMILIES)}")
-    try:
-        import sklearn
-    except ModuleNotFoundError as error:
-        raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[train]'`") from error
+    _, version = boosted_trees()
     key = sha256_of({
-        "background": sample.fingerprint, "families": list(names), "seed": seed, "scikit-learn": sklearn.__version__,
-        "code": [file_hash(module) for module in (__file__, families.__file__, features.__file__)],
+        "background": sample.fingerprint, "families": list(names), "seed": seed, "scikit-learn": version,
+        "code": [file_hash(code) for code in (__file__, families.__file__, corruptions.__file__, features.__file__)],
     })  # fmt: skip
     path = cache / f"{key[:16]}.pickle"
     if path.is_file():

@@ -5,8 +5,8 @@ A reconstruction covers the features that enter the score and counts present obj
 154 (2022), arXiv 2108.03986, which limits the outputs to the physical range with eta_max * tanh; here the saturating
 output quantiser plays that role). Every epoch is checkpointed; the same command continues an interrupted run.
 
-With --float the same layers are trained in float32 without quantisers, on the same inputs: what `float_scores` gives
-then, held against the frozen model, is what quantisation costs. Such a folder holds no integers.
+With --float the same layers are trained in float32 without quantisers, on the same inputs: what `training.float_twin`
+gives then, held against the frozen model, is what quantisation costs. Such a folder holds no integers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from ad40.files import atomic_path, sha256_of, writable_folder, write_json, writ
 from models.card import LOSSES, Card, parse_card, read_card
 from training import freeze
 from training.datasets import TRAIN, VALIDATION, load_background
-from training.float_twin import float_scores as float_scores
 from training.prepare import prepare
 from training.trainer import State, Trainer, fit, load_state
 

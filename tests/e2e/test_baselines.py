@@ -14,7 +14,7 @@ from ad40.emulator import Emulator
 from ad40.files import read_yaml, write_yaml
 from ad40.metrics import auc
 from ad40.model import read_model
-from tests.e2e.test_train_cli import PROCESSES, softened
+from tests.e2e.test_train_cli import PROCESSES, interrupted_in_epoch, softened
 
 if importlib.util.find_spec("qkeras") is None:  # importing it here would choose the wrong Keras
     pytest.skip("QKeras is not installed (training extra)", allow_module_level=True)
@@ -61,7 +61,7 @@ def test_a_baseline_trains_and_freezes(card, sample, tmp_path):
 
 
 def test_float_training_and_its_scores(sample, tmp_path, capsys):
-    from training.train import float_scores
+    from training.float_twin import float_scores
 
     document = short(next(c for c in CARDS if c.stem == "axol1tl_v4"), tmp_path)
     folder = tmp_path / "float"
@@ -77,21 +77,13 @@ def test_float_training_and_its_scores(sample, tmp_path, capsys):
 
 
 def test_interrupted_embedding_goes_on_to_the_same_weights(sample, tmp_path, monkeypatch, capsys):
-    from training.train import Trainer, float_scores
+    from training.float_twin import float_scores
 
     card = short(next(c for c in CARDS if c.stem == "axol1tl_v5"), tmp_path)
     assert train(card, sample, tmp_path / "whole", "--epochs", 3, "--float") == 0
     rows = json.loads((tmp_path / "whole" / "history.json").read_text())["history"]
     assert rows[1]["loss"] < rows[0]["loss"], "the second stage has its own loss"
-    epoch = Trainer.epoch
-
-    def interrupted(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return epoch(self, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "epoch", interrupted)
+    with interrupted_in_epoch(3, monkeypatch):
         assert train(card, sample, tmp_path / "parts", "--epochs", 3, "--float") != 0
     capsys.readouterr()
     assert train(card, sample, tmp_path / "parts", "--epochs", 3, "--float") == 0

@@ -319,14 +319,15 @@ def test_a_float_twin_is_found_by_name_and_gives_the_loss(
     )
     sample, signal = load_background(SAMPLE, 2000), load_signal(SAMPLE, "Ato4l", 500)
     scores = compare.score_all([known], sample.codes, {"Ato4l": signal})["test"]
-    import training.train
+    import training.float_twin
     from ad40.emulator import Emulator
 
     def float_scores(folder: Path, codes: np.ndarray) -> np.ndarray:
         assert folder == tmp_path / "float" / "any"
         return Emulator(known.network).score(codes.astype(np.int32)).astype(np.float64) * (1 if len(codes) > 500 else 2)
 
-    monkeypatch.setattr(training.train, "float_scores", float_scores)  # twice the score for the signal: a better model
+    # twice the score for the signal: a better model
+    monkeypatch.setattr(training.float_twin, "float_scores", float_scores)
     data = (sample.codes, {"Ato4l": signal})
     found = compare.quantisation(known, scores, tmp_path / "float" / "any", data, sample.parent, fprs)
     own = compare.figures(scores, sample.parent, fprs)["Ato4l"]["auc"][1]
