@@ -8,6 +8,7 @@ module normalise #(
     parameter bit X_SIGNED = 0,    // network inputs are two's complement; they saturate at the ends of X_BITS
     parameter int WORK_BITS = 16,  // signed width that holds every code after offset and shift, and the limits
     parameter int STAGES = 1,      // clocks from codes to x; 0: the network's first stage holds the arithmetic, too
+    parameter logic [N_OBJECTS*3*32-1:0] CODE_WIDTH = '0,  // per input, 32 bits each: signed bits in use; 0: CODE_BITS
     parameter logic [N_OBJECTS*3*32-1:0] OFFSET = '0,  // per input, signed 32 bits each, index 0 in the lowest bits
     parameter logic [N_OBJECTS*3*32-1:0] SHIFT = '0    // per input, signed 32 bits each; negative: to the left
 ) (
@@ -18,7 +19,7 @@ module normalise #(
     output logic [   N_OBJECTS*3*X_BITS-1:0] x,
     output logic [            N_OBJECTS-1:0] present_q  // present, STAGES clocks later
 );
-  // value - constant, bit by bit: known bits fold away, where a chain of carries would keep its length.
+  // value - constant, bit by bit, for constants of few bits: where these are known, all folds away.
   function automatic logic [WORK_BITS-1:0] without(input logic [WORK_BITS-1:0] value, constant);
     logic borrow;
     borrow = 1'b0;
@@ -34,11 +35,23 @@ module normalise #(
     for (genvar i = 0; i < N_OBJECTS * 3; i++) begin : g_input
       localparam int INPUT_OFFSET = OFFSET[32*i+:32];
       localparam int INPUT_SHIFT = SHIFT[32*i+:32];
+      localparam int WIDTH = CODE_WIDTH[32*i+:32] == 0 ? CODE_BITS : CODE_WIDTH[32*i+:32];
+      localparam int HALF = 1 << (WIDTH - 1);
+      // A chain of carries takes as long for many bits as for few; gates would ripple through them one by one.
+      localparam bit CHAIN = INPUT_OFFSET[3:0] != '0 && INPUT_OFFSET >= -HALF && INPUT_OFFSET < HALF;
       logic signed [WORK_BITS-1:0] code, centred, shifted;
       logic [X_BITS-1:0] clipped;
       logic sign, fits;  // fits: no bit is lost. Bits say so; a comparison would be a chain of carries.
       assign code = {{(WORK_BITS - CODE_BITS) {codes[(i+1)*CODE_BITS-1]}}, codes[i*CODE_BITS+:CODE_BITS]};
-      assign centred = without(code, WORK_BITS'(INPUT_OFFSET));
+      if (CHAIN) begin : g_chain
+        logic signed [WIDTH-1:0] used;
+        logic signed [WIDTH:0] difference;
+        assign used = codes[i*CODE_BITS+:WIDTH];
+        assign difference = used - $signed(INPUT_OFFSET[WIDTH-1:0]);
+        assign centred = {{(WORK_BITS - WIDTH) {difference[WIDTH]}}, difference[WIDTH-1:0]};
+      end else begin : g_gates
+        assign centred = without(code, WORK_BITS'(INPUT_OFFSET));
+      end
       if (INPUT_SHIFT >= 0) begin : g_right
         assign shifted = centred >>> INPUT_SHIFT;
       end else begin : g_left
