@@ -44,6 +44,12 @@ def _least(ops: Sequence[Any], op: Any) -> list[float]:
     return [ops[op.addr[0]].qint.step, ops[op.addr[1]].qint.step * 2.0 ** op.data[0]]
 
 
+def _whole(ops: Sequence[Any], op: Any) -> bool:
+    """Does the chain of carries of an adder make all of its bits? Others are wired past it: see rtl/shift_adder.v."""
+    first, second = _least(ops, op)
+    return second <= first if op.opcode == SUBTRACT else first == second
+
+
 def _fan_out(users: int) -> float:
     """Delay of a net with so many sinks, ns."""
     d = delays()
@@ -68,7 +74,8 @@ def operation_delays(ops: Sequence[Any], merged: bool = False) -> list[float]:
         lut = d["lut"] + max((_fan_out(users[a]) for a in op.addr), default=0.0)
         # each bit goes to the LUT in front of the chain and to the chain
         adder = d["lut"] + max((_fan_out(2 * users[a]) for a in op.addr), default=0.0)
-        adder += d["carry_in"] + d["carry_step"] * max(0, math.ceil(width / CARRY_BITS) - 1) + d["carry_out"]
+        cells = math.ceil(width / CARRY_BITS)
+        adder += d["carry_in"] + (d["carry_step"] * (cells - 2) + d["carry_out"] if cells > 1 else 0.0)
         if op.opcode == INPUT and merged:
             found.append(_input_ns(op))
         elif op.opcode in (INPUT, QUANTISE, CONSTANT):
@@ -107,6 +114,7 @@ class _Stages:
         self.users = Counter(a for op in ops for a in op.addr)
         self.stage, self.arrival = [0] * len(ops), list(cost)
         self.cone: list[dict[tuple[int, int], int]] = [{} for _ in ops]
+        self.terms: list[list[int]] = [[] for _ in ops]  # of a sum: the operations that yosys adds up in it
         for i, op in enumerate(ops):
             if op.addr:
                 self.stage[i] = max(self.stage[a] for a in op.addr)
@@ -147,22 +155,24 @@ class _Stages:
             if self.cone[i]:
                 nets = [self._at(a, self.stage[i]) + _fan_out(self.users[a]) for a, _ in self.cone[i]]
                 return delays()["lut"] + max(nets)
-        return cost + max(self._at(a, self.stage[i]) + self._joined(i, op, a) for a in op.addr)
+        if op.opcode in ADDERS:
+            return self._sum(i, op, cost)
+        return cost + max(self._at(a, self.stage[i]) for a in op.addr)
 
-    def _joined(self, i: int, op: Any, a: int) -> float:
-        """Delay that operand a of an adder has more, when another operand is an adder that nobody else uses and whose
-        sum enters as it is: yosys adds three numbers with a LUT to two, and a chain of carries behind it."""
-        if op.opcode not in ADDERS:
-            return 0.0
+    def _sum(self, i: int, op: Any, cost: float) -> float:
+        """Arrival of a sum. Yosys takes an adder that nobody else uses, and whose sum enters another one as it is, for
+        part of that one: numbers are added three to two by LUTs until two are left for a chain of carries."""
         least = _least(self.ops, op)
-        for b in op.addr:
-            other = self.ops[b]
-            if b == a or other.opcode not in ADDERS or self.users[b] > 1 or self.stage[b] != self.stage[i]:
-                continue
-            ends = _least(self.ops, other)
-            if min(ends) == max(ends) and least[op.addr.index(b)] == max(least):
-                return delays()["lut"] + delays()["net"]
-        return 0.0
+        found = self.terms[i] = []
+        for a, own, other in zip(op.addr, least, least[::-1], strict=False):
+            alone = self.ops[a].opcode in ADDERS and self.users[a] == 1 and self.stage[a] == self.stage[i]
+            enters = own >= other if op.opcode != SUBTRACT else own == other or a == op.addr[1]
+            found += self.terms[a] if alone and enters and _whole(self.ops, self.ops[a]) else [a]
+        left, levels = len(found), 0
+        while left > 2:
+            left, levels = left - left // 3, levels + 1
+        longer = levels * (delays()["lut"] + delays()["net"]) + max(self._at(a, self.stage[i]) for a in found)
+        return cost + max(longer, *(self._at(a, self.stage[i]) for a in op.addr))
 
 
 def total_ns(logic: Any) -> float:
@@ -171,9 +181,9 @@ def total_ns(logic: Any) -> float:
 
 
 def _overhead_ns() -> float:
-    """What a clock loses to its registers, ns."""
+    """What a clock loses to its registers, and to what mapping may add, ns."""
     d = delays()
-    return d["flip_flop"] + d["setup"] + d["uncertainty"]
+    return d["flip_flop"] + d["setup"] + d["uncertainty"] + d["mapping"]
 
 
 def fewest_stages(logic: Any, clock_ns: float, merged: bool = False) -> int | None:

@@ -63,7 +63,7 @@ def test_no_stage_is_longer_than_a_clock_and_none_is_too_many() -> None:
             stages = fewest_stages(logic, clock, merged)
             assert stages is not None and place(logic, stages, merged)[1] <= clock + 2e-3
             assert stages == 1 or place(logic, stages - 1, merged)[1] > clock
-    assert place(logic, 1)[1] == pytest.approx(total_ns(logic) + 0.114, abs=1e-2)
+    assert place(logic, 1)[1] == pytest.approx(total_ns(logic) + 0.214, abs=1e-2)
     assert place(logic, 1, merged=True)[1] > place(logic, 1)[1], "the input stage takes time of the first clock"
     assert fewest_stages(logic, 0.5) is None
 
@@ -80,34 +80,35 @@ def arrival(ops: list[SimpleNamespace], clock_ns: float = 1e9, merged: bool = Fa
     return spread.stage, spread.arrival
 
 
-def test_a_sum_that_joins_two_others_waits_for_a_lut_more() -> None:
+def test_sums_that_yosys_joins_are_added_three_to_two() -> None:
     d, inputs = delays(), [operation(placement.INPUT, data=(i,)) for i in range(4)]
-    late = [*inputs, operation(placement.ADD, 0, 1), operation(placement.ADD, 2, 3), operation(placement.ADD, 4, 5)]
-    one_lut = d["lut"] + d["net"]
-    plain = [*late[:6], operation(placement.ADD, 4, 5, data=(1,))]  # the first is cut, the second enters as it is
-    three = [
-        *late[:6],
-        operation(placement.ADD, 4, 5),
-        operation(placement.ADD, 4, 5, data=(1,)),
-    ]  # both have two users
-    assert arrival(late)[1][6] == pytest.approx(arrival(three)[1][6] - d["net_fanout"] + one_lut)
-    assert arrival(plain)[1][6] == arrival(late)[1][6], "the other one waits"
-    apart = [*late[:5], operation(placement.ADD, 2, 3, data=(1,)), operation(placement.ADD, 4, 5, data=(1,))]
-    assert arrival(apart)[1][6] == pytest.approx(arrival(late)[1][6] - one_lut), "no sum enters as it is"
+    add, level = placement.ADD, d["lut"] + d["net"]
+
+    def last(first: SimpleNamespace, second: SimpleNamespace, *more: SimpleNamespace) -> float:
+        return arrival([*inputs, first, second, *more])[1][6]
+
+    one, two, cut = operation(add, 0, 1), operation(add, 2, 3), operation(add, 2, 3, data=(1,))
+    chain = placement.operation_delays([*inputs, one])[4]
+    assert last(one, two, operation(add, 4, 5)) == pytest.approx(2 * level + chain), "four numbers, one chain"
+    assert last(one, two, operation(add, 4, 5, data=(1,))) == pytest.approx(2 * chain + level), "the first sum waits"
+    assert last(one, cut, operation(add, 4, 5, data=(1,))) == pytest.approx(2 * chain), "no sum enters as it is"
+    again = operation(add, 4, 5)
+    assert last(one, two, again, again) == pytest.approx(2 * chain + d["net_fanout"]), "somebody else uses them"
+    for shift, terms in ((-1, 4), (1, 3)):  # a difference is cut when its second operand is shifted up
+        found = last(one, operation(placement.SUBTRACT, 2, 3, data=(shift,)), operation(add, 4, 5))
+        assert found == pytest.approx(2 * level + chain if terms == 4 else 2 * chain + level)
 
 
 def test_what_waits_for_long_comes_from_a_shift_register() -> None:
-    d, chain = delays(), [operation(placement.INPUT, data=(0,)), operation(placement.INPUT, data=(1,))]
-    for i in range(5):
-        chain.append(operation(placement.ADD, 0 if i else 1, 1 if i == 0 else i + 1))
-    clock = max(placement.operation_delays(chain)) + d["shift_register"] - d["flip_flop"]
-    for merged, first in ((False, 2), (True, 3)):
-        cost = placement.operation_delays([operation(placement.INPUT, data=(0,))], merged)[0]
-        stage, at = arrival(chain, max(clock, cost), merged)
-        old = [at[i] > clock - 1e-9 or stage[i] - stage[i - 1] == 0 for i in range(2, 7)]
-        assert stage[-1] >= 2 and at[6] > at[2] - 1e-9 and len(old) == 5
-        late = [i for i in range(2, 7) if stage[i] >= first]
-        assert late and all(at[i] >= d["shift_register"] - d["flip_flop"] for i in late)
+    d, ops = delays(), [operation(placement.INPUT, data=(0,)), operation(placement.INPUT, data=(1,))]
+    ops += [operation(placement.ADD, 0, i + 1, data=(1,)) for i in range(5)]  # the first input is asked for every time
+    cost, late = placement.operation_delays(ops), d["shift_register"] - d["flip_flop"]
+    stage, at = arrival(ops, max(cost) + late)
+    assert stage[2:] == [0, 1, 2, 3, 4], "an adder in each"
+    waited = [s >= placement.SHIFT_CLOCKS - 1 for s in stage[2:]]  # one register is that of the input stage
+    assert at[2:] == pytest.approx([c + late * w for c, w in zip(cost[2:], waited, strict=True)]) and sum(waited) == 3
+    merged = placement._Stages(ops, cost, max(cost) + late, merged=True)
+    assert sum(at > c + 1e-9 for at, c in zip(merged.arrival[2:], cost[2:], strict=True)) == 2, "no register before"
 
 
 def test_the_input_stage_behind_the_links() -> None:
