@@ -246,7 +246,7 @@ def input_stages(trigger: Trigger, timing: LatencySpec) -> Proof:
         "input stages",
         "unpack and normalise of every model equal their integer definition, for all words and every input",
         "algorithm",
-        ("ad40_pkg", "delay", "unpack", "normalise", "algorithm"),
+        ("ad40_pkg", "delay", "unpack", "angle", "normalise", "algorithm"),
         (
             Fault("normalise", "centred >>> INPUT_SHIFT", "centred >>> (INPUT_SHIFT + 1)"),
             Fault("normalise", "assign sign = shifted", "assign sign = !shifted"),
