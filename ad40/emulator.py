@@ -126,6 +126,8 @@ class _Inputs:
         np.floor(x, out=x)
         np.clip(x, self._low, self._high, out=x)
         x *= here
+        if self._angles is not None:
+            x *= self._angles.known(flat)
         inputs, mask = x.reshape(raw.shape), here.reshape(raw.shape)
         if self._one is None:
             return inputs, mask
@@ -142,19 +144,23 @@ class _Angles:
         self._per_met = _repeated(np.where(angle, scale.per_met[slots], 0))
         self._sign = _repeated(np.where(angle, -1, 1))
         self._turn = _repeated(np.where(angle, scale.turn[slots], np.inf))
+        self._free = ~angle
         self._met, self._k = scale.met * objects.N_FEATURES, len(columns)
         self.reach = objects.MAX_CODE * (1 + int(scale.per_met.max()))  # of an angle, for any words
 
     def __call__(self, x: NDArray[np.float32], flat: NDArray[np.integer]) -> None:
         """Replace phi in inputs x (n * k,) of codes flat (n, 57)."""
-        met = (flat[:, self._met + objects.PHI] * (flat[:, self._met + objects.PT] != 0)).astype(np.float32)
-        other = np.repeat(met, self._k)
+        other = np.repeat(flat[:, self._met + objects.PHI].astype(np.float32), self._k)
         other *= self._per_met[: x.size]
         x -= other
         np.multiply(x, self._sign[: x.size], out=other)
         np.maximum(x, other, out=x)
         np.subtract(self._turn[: x.size], x, out=other)
         np.minimum(x, other, out=x)
+
+    def known(self, flat: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """False for the angles of events without MET, bool (n * k,)."""
+        return np.logical_or(flat[:, self._met + objects.PT, None] != 0, self._free).reshape(-1)
 
 
 class Emulator:

@@ -120,14 +120,14 @@ def azimuth() -> Azimuth:
 def angles_to_met(codes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Codes int64 (n, 19, 3) whose phi, of all objects but MET, is the angle to MET, 0 to half a turn.
 
-    d = abs(phi - per_met * phi of MET), then the smaller of d and turn - d, in codes of phi of the object. An absent MET
-    counts as phi code 0, whatever the other bits of its word say; what becomes of absent objects is the caller's.
+    d = abs(phi - per_met * phi of MET), then the smaller of d and turn - d, in codes of phi of the object. It says nothing
+    where one of the two is absent: inputs are 0 there.
     """
     scale, result = azimuth(), codes.astype(np.int64)
-    met = np.where(present(codes)[:, scale.met], result[:, scale.met, PHI], 0)
+    met = result[:, scale.met, PHI]
     distance = np.abs(result[..., PHI] - met[:, None] * scale.per_met)
     distance = np.minimum(distance, scale.turn - distance)
-    distance[:, scale.met] = result[:, scale.met, PHI]
+    distance[:, scale.met] = met
     result[..., PHI] = distance
     return result
 

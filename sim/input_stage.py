@@ -45,8 +45,8 @@ def _assertions(network: Network, model: int) -> list[str]:
             sign = f"x_{model}[{(i + 1) * width - 1}]" if fmt.signed else "1'b0"
             d, y = f"d_{model}_{i}", f"y_{model}_{i}"
             if stage.azimuth == "met" and feature == objects.PHI and kind.name == "met":
-                gated = f"{pt} != 0 ? {code} : {WIDE}'sd0"
-                lines.append(f"  wire signed [{WIDE - 1}:0] {phi_of_met} = {gated};")
+                lines.append(f"  wire signed [{WIDE - 1}:0] {phi_of_met} = {code};")
+                lines.append(f"  wire {phi_of_met}_here = {pt} != 0;")
             elif stage.azimuth == "met" and feature == objects.PHI:
                 a, b = f"a_{model}_{i}", f"b_{model}_{i}"
                 lines += [
@@ -71,8 +71,9 @@ def _assertions(network: Network, model: int) -> list[str]:
                 f"{y} == {_number(most)} ? {above} : {y} == {_number(least)} ? {below} : "
                 f"({_number(least)} < {y} && {y} < {_number(most)} && {inside})"
             )
+            there = f"{pt} != 0" + (f" && {phi_of_met}_here" if stage.angles[i] else "")
             label = f"m{model}_{name}_{spec.FEATURES[feature]}"
-            lines.append(f"  always_comb if (filled[STAGES]) {label} : assert ({pt} != 0 ? ({here}) : {y} == 0);")
+            lines.append(f"  always_comb if (filled[STAGES]) {label} : assert ({there} ? ({here}) : {y} == 0);")
         lines += [
             "  always_comb if (filled[STAGES]) begin",
             f"    m{model}_{name}_present : assert (present_{model}[{slot}] == ({pt} != 0));",

@@ -242,6 +242,12 @@ HAND_WRITTEN: tuple[Proof, ...] = (
 def input_stages(trigger: Trigger, timing: LatencySpec) -> Proof:
     """The generated input stages of all models of a design."""
     stages = timing.stages["normalise"]
+    from_met = (
+        Fault("angle", "assign negated = sign ^ beyond;", "assign negated = sign;"),
+        Fault("angle", "TURN + 1 - OFFSET", "TURN - OFFSET"),
+        Fault("normalise", "present[i/3] && present[MET] ? clipped", "present[i/3] ? clipped"),
+    )
+    angles = any(network.input.angles.any() for network in trigger.networks)
     return Proof(
         "input stages",
         "unpack and normalise of every model equal their integer definition, for all words and every input",
@@ -253,6 +259,7 @@ def input_stages(trigger: Trigger, timing: LatencySpec) -> Proof:
             Fault("normalise", "present[i/3] ? clipped", "1'b1 ? clipped"),
             Fault("ad40_pkg", "OFFSET = {32'h", "OFFSET = {32'h1"),
             Fault("ad40_pkg", "PHI_BITS = {32'h8", "PHI_BITS = {32'h7"),
+            *(from_met if angles else ()),
         ),
         text=input_stage.properties(trigger.networks, stages),
         extra={"networks.sv": input_stage.without_networks(trigger.networks)},

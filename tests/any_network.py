@@ -112,6 +112,8 @@ def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
     x = np.minimum(np.maximum(x, fmt.min_code), fmt.max_code)
     here = np.repeat(objects.present(codes), objects.N_FEATURES, axis=1)
     x = np.where(here, x, 0)
+    if network.input.azimuth == "met":  # no angles to a MET that is not there
+        x[codes[:, 0, objects.PT] == 0, 5::3] = 0
     y, fraction = x, fmt.fraction
     if network.input.present:
         y = np.concatenate([x, objects.present(codes).astype(object) * 2**fraction], axis=1)
@@ -152,10 +154,9 @@ def angles_by_definition(codes: np.ndarray) -> np.ndarray:
     types, result = spec.objects(), codes.copy()
     for event in result:
         limited = [min(max(phi, -objects.MAX_CODE), objects.MAX_CODE) for phi in event[:, objects.PHI]]
-        met = limited[0] if event[0, objects.PT] else 0
         for slot, kind in enumerate(types.slots):
             if kind.name != "met":
-                d = abs(limited[slot] - kind.phi.steps // types["met"].phi.steps * met)
+                d = abs(limited[slot] - kind.phi.steps // types["met"].phi.steps * limited[0])
                 event[slot, objects.PHI] = min(d, kind.phi.steps - d)
     return result
 

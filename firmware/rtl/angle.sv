@@ -1,8 +1,8 @@
 // The angle of an object to MET, less a constant: d = |phi - PER_MET met|, then the smaller of d and TURN - d, and
 // centred = d - OFFSET. Exact for all codes, those beyond a turn included. No clock.
 //
-// The difference is one chain of carries and the rest another: once its sign is known, and whether it is beyond half a
-// turn, what is wanted is the difference or its negative plus a constant.
+// The difference is a chain of carries. Once its sign is known, and whether it is beyond half a turn, what is wanted is
+// the difference or its negative plus one of four constants, most of whose bits fold away.
 module angle #(
     parameter int PHI_BITS = 8,   // bits of phi
     parameter int MET_BITS = 8,   // bits of met
@@ -12,7 +12,7 @@ module angle #(
     parameter int WORK_BITS = 16  // of the result, which fits
 ) (
     input  logic        [ PHI_BITS-1:0] phi,     // of the object
-    input  logic        [ MET_BITS-1:0] met,     // phi of MET, 0 when MET is absent
+    input  logic        [ MET_BITS-1:0] met,     // phi of MET
     output logic signed [WORK_BITS-1:0] centred
 );
   // Signed bits that hold every integer from low to high
@@ -34,6 +34,16 @@ module angle #(
     below = constant[D_BITS-1] ? value[D_BITS-1] && below : value[D_BITS-1] || below;
   endfunction
 
+  // a + c, bit by bit: here a chain of carries would be twice as long
+  function automatic logic [BITS-1:0] plus(input logic [BITS-1:0] a, c);
+    logic carry;
+    carry = 1'b0;
+    for (int b = 0; b < BITS; b++) begin
+      plus[b] = a[b] ^ c[b] ^ carry;
+      carry = a[b] && c[b] || carry && (a[b] || c[b]);
+    end
+  endfunction
+
   logic [D_BITS-1:0] difference;
   logic sign, beyond, negated;
   logic signed [BITS-1:0] constant, turned, result;
@@ -44,6 +54,6 @@ module angle #(
   assign turned = BITS'($signed(difference)) ^ {BITS{negated}};
   assign constant = beyond ? (negated ? BITS'(TURN + 1 - OFFSET) : BITS'(TURN - OFFSET)) :
       (negated ? BITS'(1 - OFFSET) : BITS'(-OFFSET));
-  assign result = turned + constant;
+  assign result = plus(turned, constant);
   assign centred = WORK_BITS'(result);
 endmodule

@@ -1,6 +1,6 @@
 // Codes -> inputs of one network: x = clip((code - offset) >>> shift); a negative shift is a left shift. The three
 // inputs of an absent object are 0. With AZIMUTH_MET the code of phi, of all objects but MET, is its angle to MET:
-// d = |phi - k phi of MET|, then the smaller of d and a turn less d. Offsets, shifts and limits are those of the model card: see `algorithm`, which
+// d = |phi - k phi of MET|, then the smaller of d and a turn less d; it is 0 without MET. Offsets, shifts and limits are those of the model card: see `algorithm`, which
 // is generated and sets every parameter.
 module normalise #(
     parameter int N_OBJECTS = 1,   // objects of an event; three codes each
@@ -9,7 +9,7 @@ module normalise #(
     parameter bit X_SIGNED = 0,    // network inputs are two's complement; they saturate at the ends of X_BITS
     parameter int WORK_BITS = 16,  // signed width that holds every code after offset and shift, and the limits
     parameter bit AZIMUTH_MET = 0,  // phi of objects is relative to MET; 0: as it is
-    parameter int MET = 0,          // the object that is MET; 0 is taken as its phi when it is absent
+    parameter int MET = 0,          // the object that is MET
     parameter int STAGES = 1,      // clocks from codes to x; 0: the network's first stage holds the arithmetic, too
     parameter logic [N_OBJECTS*3*32-1:0] OFFSET = '0,  // per input, signed 32 bits each, index 0 in the lowest bits
     parameter logic [N_OBJECTS*3*32-1:0] SHIFT = '0,   // per input, signed 32 bits each; negative: to the left
@@ -35,17 +35,16 @@ module normalise #(
   endfunction
 
   logic [N_OBJECTS*3*X_BITS-1:0] x_now;
-  logic [CODE_BITS-1:0] met_phi;
-  assign met_phi = present[MET] ? codes[(3*MET+2)*CODE_BITS+:CODE_BITS] : '0;
 
   generate
     for (genvar i = 0; i < N_OBJECTS * 3; i++) begin : g_input
       localparam int INPUT_OFFSET = OFFSET[32*i+:32];
       localparam int INPUT_SHIFT = SHIFT[32*i+:32];
+      localparam bit IS_ANGLE = AZIMUTH_MET && i % 3 == 2 && i / 3 != MET;
       logic signed [WORK_BITS-1:0] centred, shifted;
       logic [X_BITS-1:0] clipped;
       logic sign, fits;  // fits: no bit is lost. Bits say so; a comparison would be a chain of carries.
-      if (AZIMUTH_MET && i % 3 == 2 && i / 3 != MET) begin : g_angle
+      if (IS_ANGLE) begin : g_angle
         localparam int OBJECT_BITS = PHI_BITS[32*(i/3)+:32];
         localparam int OBJECT_TURN = TURN[32*(i/3)+:32];
         localparam int MET_BITS = PHI_BITS[32*MET+:32];
@@ -58,7 +57,7 @@ module normalise #(
             .WORK_BITS(WORK_BITS)
         ) angle_i (
             .phi    (codes[i*CODE_BITS+:OBJECT_BITS]),
-            .met    (met_phi[MET_BITS-1:0]),
+            .met    (codes[(3*MET+2)*CODE_BITS+:MET_BITS]),
             .centred(centred)
         );
       end else begin : g_code
@@ -82,6 +81,8 @@ module normalise #(
       // The pt of an absent object is 0, and of unsigned inputs 0 - offset is clipped to 0 unless it is above
       if (i % 3 == 0 && !X_SIGNED && INPUT_OFFSET >= 0) begin : g_absent
         assign x_now[i*X_BITS+:X_BITS] = clipped;
+      end else if (IS_ANGLE) begin : g_gated_twice
+        assign x_now[i*X_BITS+:X_BITS] = present[i/3] && present[MET] ? clipped : '0;
       end else begin : g_gated
         assign x_now[i*X_BITS+:X_BITS] = present[i/3] ? clipped : '0;
       end

@@ -66,13 +66,20 @@ std::int64_t plain_code(const std::int32_t *codes, std::size_t index, [[maybe_un
     const auto limited = [codes](std::size_t k) {
       return std::max<std::int64_t>(-Net::code_max, std::min<std::int64_t>(Net::code_max, codes[k]));
     };
-    const std::int64_t turn = Net::angles[input].turn, met = codes[3 * Net::met] != 0 ? limited(3 * Net::met + 2) : 0;
+    const std::int64_t turn = Net::angles[input].turn;
     if (turn != 0) {
-      const std::int64_t d = std::abs(limited(index) - Net::angles[input].per_met * met);
+      const std::int64_t d = std::abs(limited(index) - Net::angles[input].per_met * limited(3 * Net::met + 2));
       return std::min(d, turn - d);
     }
   }
   return codes[index];
+}
+
+// An angle to MET where there is none.
+template <class Net>
+bool without_met([[maybe_unused]] const std::int32_t *codes, [[maybe_unused]] std::size_t input) {
+  if constexpr (Net::angles_to_met) return Net::angles[input].turn != 0 && codes[3 * Net::met] == 0;
+  return false;
 }
 
 // The score by its definition: one event, 64 bits, no blocks.
@@ -85,7 +92,7 @@ std::uint32_t plain_score(const std::int32_t *codes) {
     std::int64_t v = plain_code<Net>(codes, index, i) - std::int64_t{in.offset};
     v = (v >> in.right) * std::int64_t{in.left};
     v = std::max<std::int64_t>(Net::min, std::min<std::int64_t>(Net::max, v));
-    x[index] = codes[index / 3 * 3] != 0 ? v : 0;
+    x[index] = codes[index / 3 * 3] != 0 && !without_met<Net>(codes, i) ? v : 0;
   }
   std::vector<std::int64_t> y = x;
   plain_layers(typename Net::Layers(), y);
