@@ -1,8 +1,9 @@
 """What frozen networks cost in firmware, in seconds each: `python -m firmware.cost MODEL_DIR... [--json]`.
 
 The logic is that of `ad40 compile`, traced from network.json alone: no QKeras, no hls4ml, no simulation. LUTs and
-stages are estimates of the compiler; with --synth yosys maps network, score and input stage as well. A network that
-does not fit the budget is a row of the table with the reason, not an error.
+stages are estimates of the compiler; with --synth yosys maps network, score and input stage as well, with a stage more
+until none is longer than a clock in the mapped netlist. A network that does not fit the budget is a row of the table
+with the reason, not an error.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from ad40.model import Trigger
 from ad40.network import Network, read_network
 from ad40.spec import LatencySpec
 from firmware import trace
-from firmware.compile import write_sources
+from firmware.compile import TOP, write_sources
 from firmware.design import Design, check_design
 from firmware.placement import fewest_stages, place, total_ns
 from firmware.synth import blocks, tools, yosys
 
 RESOURCES = "resources.json"
+ALGORITHM = "core.algorithm_i."  # names in the whole design
+MORE_STAGES = 4  # of a mapped netlist than the estimate asks for
 EPILOG = """\
-stages: the fewest clocks in which the least logic that fits the budget runs; latency: from the last input word to the
-decision, with the clocks of the blocks around the network. fastest: the same for the logic with the fewest stages.
+stages: the fewest clocks in which the least logic that fits the budget runs, by the compiler's estimate of delays or,
+with --synth, by that of the mapped netlist, too; latency: from the last input word to the decision, with the clocks of
+the blocks around the network. fastest: the same for the logic with the fewest stages, by the compiler's estimate.
 example: python -m firmware.cost models/ad40_v1 --synth"""
 
 
@@ -68,18 +72,62 @@ def _trigger(network: Network) -> Trigger:
 
 
 def synthesise(network: Network, logic: Any, latency: LatencySpec, timeout_s: float) -> dict[str, Any]:
-    """Figures of yosys for input stage, network and score: the block `algorithm`."""
+    """Figures of yosys for input stage, network and score: the block `algorithm`. Where no register stands in front of
+    the input stage, `path_ns` is that of the same logic behind the links, in the whole design."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         pipeline = trace.write_verilog(logic, latency, folder / "network" / network.name)
         sources = write_sources(Design(_trigger(network), (folder,), latency), folder, [pipeline])
         names = [source.relative_to(folder).as_posix() for source in sources]
         block = blocks.elaborate(folder, names, "algorithm", timeout_s)[0]
-        return yosys.synthesise_block(folder, block, timeout_s)
+        figures = yosys.synthesise_block(folder, block, timeout_s)
+        if latency.merged:
+            block = blocks.elaborate(folder, names, TOP, timeout_s)[0]
+            figures["path_ns"] = _algorithm_path_ns(yosys.synthesise_block(folder, block, timeout_s))
+    return figures
+
+
+def _algorithm_path_ns(figures: dict[str, Any]) -> float | None:
+    """The longest path that begins or ends in the algorithm of a whole design, ns; None after a timeout."""
+    found: Sequence[dict[str, Any]] = figures.get("paths") or []
+    inside = [p["ns"] for p in found if any(p[end].startswith(ALGORITHM) for end in ("start", "end"))]
+    return max(inside) if inside else found[-1]["ns"] if found else None  # the paths are the slowest of all
+
+
+def mapped(network: Network, logic: Any, stages: int, latency: LatencySpec, timeout_s: float) -> dict[str, Any]:
+    """Figures of `synthesise`, with the `stages` at which they were taken: a stage more each time until no mapped stage
+    is longer than a clock, `MORE_STAGES` times at most. slow: the longest still is; unknown after a timeout."""
+    around = sum(latency.stages.values())
+    for more in range(MORE_STAGES + 1):
+        # exactly these stages, over the budget or not
+        figures = synthesise(
+            network, logic, replace(latency, budget_ns=(stages + more + around) * latency.cycle_ns), timeout_s
+        )
+        path_ns = figures["path_ns"]
+        if path_ns is None or path_ns <= latency.cycle_ns:
+            break
+    return figures | {"stages": stages + more, "slow": path_ns is None or path_ns > latency.cycle_ns}
+
+
+def _reason(network: Network, folder: Path, stages: int | None, slow: bool, latency: LatencySpec) -> str:
+    """Why the network does not fit; empty when it does. slow: its mapped netlist at these stages."""
+    if stages is None:
+        return f"one operation of the network takes longer than a clock of {latency.cycle_ns:.2f} ns"
+    if stages > latency.network_stages_max:
+        return (f"the network needs {stages} stages of {latency.cycle_ns:.2f} ns, and {latency.budget_ns:g} ns leave "
+                f"{latency.network_stages_max}")  # fmt: skip
+    if slow:
+        return f"no mapped netlist with up to {stages} stages is known to run at {latency.cycle_ns:.2f} ns"
+    try:
+        check_design(_trigger(network), latency, [folder / "network.json"], folder / "menu.yaml")
+    except SpecError as error:
+        return str(error)
+    return ""
 
 
 def cost(folder: Path, latency: LatencySpec, synth: bool = False, timeout_s: float = 600) -> dict[str, Any]:
-    """The figures of one model folder. The keys with `_synth` are None unless asked for."""
+    """The figures of one model folder. The keys with `_synth` are None unless asked for; latency_from says whether
+    stages and latency are those of the compiler's estimate or proven by a mapped netlist."""
     network = read_network(folder / "network.json")
     row: dict[str, Any] = {"name": network.name, "folder": str(folder), "network_hash": network.hash,
                            "clock_ns": round(latency.cycle_ns, 4), "configuration": latency.name}  # fmt: skip
@@ -87,27 +135,20 @@ def cost(folder: Path, latency: LatencySpec, synth: bool = False, timeout_s: flo
     possible = [v for v in found if v["stages"] is not None]
     fitting = [v for v in possible if v["stages"] <= latency.network_stages_max]
     fastest = min(possible, key=lambda v: (v["stages"], v["lut"])) if possible else found[0]
-    chosen = min(fitting, key=lambda v: (v["lut"], v["stages"])) if fitting else fastest
-    reason = ""
-    try:
-        check_design(_trigger(network), latency, [folder / "network.json"], folder / "menu.yaml")
-    except SpecError as error:
-        reason = str(error)
-    if chosen["stages"] is None:
-        reason = f"one operation of the network takes longer than a clock of {latency.cycle_ns:.2f} ns"
-    elif not fitting:
-        reason = (f"the network needs {chosen['stages']} stages of {latency.cycle_ns:.2f} ns, and {latency.budget_ns:g}"
-                  f" ns leave {latency.network_stages_max}")  # fmt: skip
+    chosen = dict(min(fitting, key=lambda v: (v["lut"], v["stages"])) if fitting else fastest)
+    figures: dict[str, Any] = {}
+    if synth and chosen["stages"] is not None:
+        figures = mapped(network, chosen["logic"], chosen["stages"], latency, timeout_s)
+        chosen["stages"] = figures["stages"]
     row |= _figures(chosen, latency) | {"logic_ns": chosen["logic_ns"], "ff": None, "stage_ns": None, "dsp": 0}
     if chosen["stages"] is not None:
-        row["ff"] = trace.register_bits(chosen["logic"], chosen["stages"])
+        row["ff"] = trace.register_bits(chosen["logic"], chosen["stages"], latency.merged)
         row["stage_ns"] = round(place(chosen["logic"], chosen["stages"], latency.merged)[1], 3)
+    reason = _reason(network, folder, chosen["stages"], bool(figures.get("slow")), latency)
     row |= {"fastest": _figures(fastest, latency), "fits": not reason, "reason": reason}
-    row |= dict.fromkeys(("lut_synth", "ff_synth", "path_ns_synth"))
-    if synth and chosen["stages"] is not None:
-        needed = row["latency_cycles"] * latency.cycle_ns  # exactly the stages of this row, over the budget or not
-        figures = synthesise(network, chosen["logic"], replace(latency, budget_ns=needed), timeout_s)
-        row |= {"lut_synth": figures["lut"], "ff_synth": figures["ff"], "path_ns_synth": figures["path_ns"]}
+    row |= {f"{name}_synth": figures.get(name) for name in ("lut", "ff", "path_ns")}
+    row["latency_from"] = "mapped netlist" if figures and not figures["slow"] else "estimate"
+    if figures:
         row |= {"dsp": figures["dsp"], "synth_tool": figures["tool"]}
     return row
 
@@ -118,13 +159,22 @@ def _when(latency: LatencySpec) -> dict[str, Any]:
             "version": __version__}  # fmt: skip
 
 
+_COLUMNS = (
+    ("LUT", "lut"), ("synth", "lut_synth"), ("FF", "ff"), ("stages", "stages"), ("clocks", "latency_cycles"),
+    ("ns", "latency_ns"), ("mapped", "path_ns_synth"), ("DSP", "dsp"),
+)  # fmt: skip
+
+
+def _cell(value: float | None) -> str:
+    return f"{'' if value is None else f'{value:,.2f}' if isinstance(value, float) else f'{value:,}':>8}"
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for a terminal."""
-    lines = [f"{'model':<28}{'LUT':>8}{'synth':>8}{'FF':>8}{'stages':>8}{'clocks':>8}{'ns':>8}{'DSP':>5}  fits"]
+    """The rows for a terminal. mapped: the slowest stage of the mapped netlist, ns."""
+    lines = [f"{'model':<24}" + "".join(f"{title:>8}" for title, _ in _COLUMNS) + f"  {'latency from':<14}  fits"]
     for row in rows:
-        cells = [row[name] for name in ("lut", "lut_synth", "ff", "stages", "latency_cycles", "latency_ns")]
-        text = "".join(f"{'' if c is None else f'{c:,.1f}' if isinstance(c, float) else f'{c:,}':>8}" for c in cells)
-        lines.append(f"{row['name']:<28}{text}{row['dsp']:>5}  {'yes' if row['fits'] else row['reason']}")
+        text = f"{row['name']:<24}" + "".join(_cell(row[name]) for _, name in _COLUMNS)
+        lines.append(f"{text}  {row['latency_from']:<14}  {'yes' if row['fits'] else row['reason']}")
     return "\n".join(lines)
 
 

@@ -51,6 +51,11 @@ def code_bits(types: ObjectsSpec) -> int:
     return max(max(t.pt.bits + 1, t.phi.bits + 1, t.eta.bits if t.eta else 1) for t in types.types)
 
 
+def code_widths(types: ObjectsSpec) -> tuple[int, ...]:
+    """Signed bits that the code of each input uses; 1 where there is no field."""
+    return tuple(width for t in types.slots for width in (t.pt.bits + 1, t.eta.bits if t.eta else 1, t.phi.bits + 1))
+
+
 def threshold_bits(networks: Sequence[Network]) -> int:
     """Bits of a threshold: one more than the widest score, so that a seed can be silenced."""
     return max(network.score_width for network in networks) + 1
@@ -95,6 +100,7 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("WORDS_BITS", sum(t.word_bits * t.count for t in types.types), "all object words of an event"),
         Constant("CODE_BITS", bits, "signed width that holds every code"),
         *_fields(types),
+        Constant("CODE_WIDTH", code_widths(types), "signed bits of a code that are in use, per input"),
         # links
         Constant("N_LANES", len(links.lanes), "input lanes: " + ", ".join(lane.name for lane in links.lanes)),
         Constant("PAYLOAD_WORDS", links.payload_words, "32-bit words of each lane and BX that carry objects"),
@@ -314,9 +320,9 @@ def algorithm(networks: Sequence[Network], stages: int) -> str:
       .AZIMUTH_MET(ad40_pkg::AZIMUTH_MET[{k}]),
       .MET      (ad40_pkg::MET),
       .STAGES   (ad40_pkg::NORMALISE_STAGES),
+      .CODE_WIDTH(ad40_pkg::CODE_WIDTH),
       .OFFSET   (ad40_pkg::OFFSET[{table * k}+:{table}]),
       .SHIFT    (ad40_pkg::SHIFT[{table * k}+:{table}]),
-      .PHI_BITS (ad40_pkg::PHI_BITS),
       .TURN     (ad40_pkg::PHI_TURN)
   ) normalise_{k}_i (
       .clk      (clk),

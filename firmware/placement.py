@@ -20,10 +20,16 @@ NEGATE, INPUT, ADD, SUBTRACT, RELU, QUANTISE, ADD_CONSTANT, CONSTANT, MUX, LOOKU
     *range(-2, 7),
     *(8, 9, 10),
 )
+ADDERS = (ADD, SUBTRACT, ADD_CONSTANT)
 KEY = {RELU: 0, MUX: 2}  # the operand whose sign decides
 LUT_INPUTS, CARRY_BITS = 6, 4  # of a LUT; of a CARRY4
 MUX_BITS = 2  # inputs that the multiplexers F7 and F8 behind the LUTs add
-INPUT_LEVELS = (3, 2)  # LUTs one behind the other in `normalise` up to an input, and up to the presence of an object
+# Without a register behind the input stage. In `normalise`: LUTs one behind the other up to an input, and up to the
+# presence of an object, and sinks of each; in `links`: the same from the flags of a lane to the gate of its words.
+INPUT_LEVELS, INPUT_SINKS = (3, 2), 4
+GATE_LEVELS, GATE_SINKS = 2, 128
+ANGLE_CELLS, ANGLE_SINKS = 3, 36  # CARRY4 of phi less phi of MET, in front of those LUTs, and sinks of the latter
+SHIFT_CLOCKS = 3  # registers one behind the other that become a shift register
 
 
 def _bits(interval: Any) -> int:
@@ -31,10 +37,28 @@ def _bits(interval: Any) -> int:
     return math.ceil(math.log2((interval.max - interval.min) / interval.step + 1))
 
 
+def _least(ops: Sequence[Any], op: Any) -> list[float]:
+    """Weight of the last bit of each operand of an adder."""
+    if op.opcode == ADD_CONSTANT:
+        value, fraction = op.data
+        return [ops[op.addr[0]].qint.step, (value & -value) * 2.0**-fraction]
+    return [ops[op.addr[0]].qint.step, ops[op.addr[1]].qint.step * 2.0 ** op.data[0]]
+
+
 def _fan_out(users: int) -> float:
     """Delay of a net with so many sinks, ns."""
     d = delays()
     return d["net"] + d["net_fanout"] * math.log2(max(users, 1))
+
+
+def _input_ns(op: Any) -> float:
+    """Delay from the words on the links to an input that has no register in front of it."""
+    d = delays()
+    gate = (GATE_LEVELS - 1) * (d["lut"] + d["net"]) + d["lut"] + _fan_out(GATE_SINKS)
+    if op.data[0] < objects.N_INPUTS and op.data[0] % objects.N_FEATURES == objects.PHI:  # it may be an angle to MET
+        chain = d["carry_in"] + d["carry_step"] * (ANGLE_CELLS - 2) + d["carry_out"]
+        gate += d["lut"] + _fan_out(ANGLE_SINKS) + chain
+    return gate + INPUT_LEVELS[op.data[0] >= objects.N_INPUTS] * (d["lut"] + _fan_out(INPUT_SINKS))
 
 
 def operation_delays(ops: Sequence[Any], merged: bool = False) -> list[float]:
@@ -46,12 +70,14 @@ def operation_delays(ops: Sequence[Any], merged: bool = False) -> list[float]:
     for op in ops:
         width = _bits(op.qint)
         lut = d["lut"] + max((_fan_out(users[a]) for a in op.addr), default=0.0)
-        adder = lut + d["carry_in"] + d["carry_step"] * max(0, math.ceil(width / CARRY_BITS) - 1) + d["carry_out"]
+        # each bit goes to the LUT in front of the chain and to the chain
+        adder = d["lut"] + max((_fan_out(2 * users[a]) for a in op.addr), default=0.0)
+        adder += d["carry_in"] + d["carry_step"] * max(0, math.ceil(width / CARRY_BITS) - 1) + d["carry_out"]
         if op.opcode == INPUT and merged:
-            found.append(INPUT_LEVELS[op.data[0] >= objects.N_INPUTS] * (d["lut"] + d["net"]))
+            found.append(_input_ns(op))
         elif op.opcode in (INPUT, QUANTISE, CONSTANT):
             found.append(0.0)
-        elif op.opcode in (ADD, SUBTRACT, ADD_CONSTANT):
+        elif op.opcode in ADDERS:
             found.append(adder)
         elif op.opcode == NEGATE:
             found.append(adder if width > 3 else lut if width > 1 else 0.0)
@@ -77,8 +103,11 @@ class _Stages:
     bits, as (operation, use of it) -> bits, where the operation is a source: an adder, a table or a register.
     """
 
-    def __init__(self, ops: Sequence[Any], cost: Sequence[float], clock_ns: float) -> None:
+    def __init__(self, ops: Sequence[Any], cost: Sequence[float], clock_ns: float, merged: bool = False) -> None:
         self.ops, self.clock_ns = ops, clock_ns
+        self.late = delays()["shift_register"] - delays()["flip_flop"]
+        # The stage at whose end the value of an operation is first in a register; that of an input may be before all
+        self.kept = [-1 if op.opcode == INPUT and not merged else 0 for op in ops]
         self.users = Counter(a for op in ops for a in op.addr)
         self.stage, self.arrival = [0] * len(ops), list(cost)
         self.cone: list[dict[tuple[int, int], int]] = [{} for _ in ops]
@@ -89,9 +118,16 @@ class _Stages:
                 if self.arrival[i] > clock_ns:
                     self.stage[i], self.arrival[i] = self.stage[i] + 1, 0.0
                     self.arrival[i] = self._arrival(i, op, cost[i])
+                self.kept[i] = self.kept[op.addr[0]] if self._wires(op, cost[i]) else self.stage[i]
+
+    @staticmethod
+    def _wires(op: Any, cost: float) -> bool:
+        return op.opcode == QUANTISE or (op.opcode == NEGATE and cost == 0)
 
     def _at(self, a: int, stage: int) -> float:
-        return self.arrival[a] if self.stage[a] == stage else 0.0
+        if self.stage[a] == stage:
+            return self.arrival[a]
+        return self.late if stage - self.kept[a] >= SHIFT_CLOCKS else 0.0
 
     def _operand(self, i: int, a: int, use: int) -> dict[tuple[int, int], int]:
         """The bits that one bit of operand `a` of operation i depends on."""
@@ -99,8 +135,7 @@ class _Stages:
 
     def _arrival(self, i: int, op: Any, cost: float) -> float:
         bits = op.opcode in (RELU, MUX, BINARY_BITS, UNARY_BITS)
-        wires = op.opcode == QUANTISE or (op.opcode == NEGATE and cost == 0)
-        if wires:
+        if self._wires(op, cost):
             self.cone[i] = self._operand(i, op.addr[0], i)
         if bits:
             cone: dict[tuple[int, int], int] = {}
@@ -116,7 +151,22 @@ class _Stages:
             if self.cone[i]:
                 nets = [self._at(a, self.stage[i]) + _fan_out(self.users[a]) for a, _ in self.cone[i]]
                 return delays()["lut"] + max(nets)
-        return cost + max(self._at(a, self.stage[i]) for a in op.addr)
+        return cost + max(self._at(a, self.stage[i]) + self._joined(i, op, a) for a in op.addr)
+
+    def _joined(self, i: int, op: Any, a: int) -> float:
+        """Delay that operand a of an adder has more, when another operand is an adder that nobody else uses and whose
+        sum enters as it is: yosys adds three numbers with a LUT to two, and a chain of carries behind it."""
+        if op.opcode not in ADDERS:
+            return 0.0
+        least = _least(self.ops, op)
+        for b in op.addr:
+            other = self.ops[b]
+            if b == a or other.opcode not in ADDERS or self.users[b] > 1 or self.stage[b] != self.stage[i]:
+                continue
+            ends = _least(self.ops, other)
+            if min(ends) == max(ends) and least[op.addr.index(b)] == max(least):
+                return delays()["lut"] + delays()["net"]
+        return 0.0
 
 
 def total_ns(logic: Any) -> float:
@@ -133,7 +183,7 @@ def _overhead_ns() -> float:
 def fewest_stages(logic: Any, clock_ns: float, merged: bool = False) -> int | None:
     """Stages that the logic needs when none may be longer than a clock; None: one operation alone is longer."""
     cost, within = operation_delays(logic.ops, merged), clock_ns - _overhead_ns()
-    return None if max(cost) > within else max(_Stages(logic.ops, cost, within).stage) + 1
+    return None if max(cost) > within else max(_Stages(logic.ops, cost, within, merged).stage) + 1
 
 
 def place(logic: Any, stages: int, merged: bool = False) -> tuple[Any, float]:
@@ -148,8 +198,8 @@ def place(logic: Any, stages: int, merged: bool = False) -> tuple[Any, float]:
     low, high = max(cost), total_ns(logic) + 2.0
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (low, middle) if max(_Stages(ops, cost, middle).stage) < stages else (middle, high)
-    spread = _Stages(ops, cost, high)
+        low, high = (low, middle) if max(_Stages(ops, cost, middle, merged).stage) < stages else (middle, high)
+    spread = _Stages(ops, cost, high, merged)
     pairs = zip(ops, spread.stage, spread.arrival, strict=True)
     rewritten = [op._replace(latency=s + min(a / high, 1.0)) for op, s, a in pairs]
     for index in logic.out_idxs:

@@ -217,9 +217,10 @@ def write_verilog(logic: Any, latency: LatencySpec, folder: Path, index: int = 0
     )
 
 
-def register_bits(logic: Any, stages: int) -> int:
-    """Bits of the pipeline registers of the logic cut into `stages`."""
-    fsm = alkaid.trace.to_pipeline(place(logic, stages)[0], n_stages=stages, reg_inp=False, reg_out=True, verbose=False)
+def register_bits(logic: Any, stages: int, merged: bool = False) -> int:
+    """Bits of the pipeline registers of the logic cut into `stages`; merged as in `place`."""
+    placed = place(logic, stages, merged)[0]
+    fsm = alkaid.trace.to_pipeline(placed, n_stages=stages, reg_inp=False, reg_out=True, verbose=False)
     return int(alkaid.codegen.RTLModel(fsm, Path("unused"), prj_name=COMPILED).reg_bits)
 
 

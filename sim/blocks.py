@@ -49,7 +49,8 @@ def _tables(signed: bool) -> dict[str, int]:
 def _azimuth() -> dict[str, int]:
     """What a normalise stage with phi relative to MET is given besides."""
     slots = spec.objects().slots
-    return {"AZIMUTH_MET": 1, "MET": objects.azimuth().met, "PHI_BITS": _fields(*(kind.phi.bits for kind in slots)),
+    widths = [width for kind in slots for width in (0, 0, kind.phi.bits + 1)]
+    return {"AZIMUTH_MET": 1, "MET": objects.azimuth().met, "CODE_WIDTH": _fields(*widths),
             "TURN": _fields(*(kind.phi.steps for kind in slots))}  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from training.teacher import P_VALUES, Teacher, teacher
 
 WORKING_POINTS = (0.5, 0.2, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 EDGES = tuple(float(edge) for edge in -np.log10(WORKING_POINTS))
-SHARE = 0.5  # of the background, that each family is made of
+SHARE = 0.5  # events of each family, over those of the background
 TEACHER_SEED = 1  # one teacher, and the same events, for students of all seeds: their losses can be compared
 EVENT_SEEDS = {TRAIN: 1000, VALIDATION: 2000}  # other events than the teacher has seen
 TOP = 7.0  # of the target: what is more significant is not told apart
@@ -29,14 +29,14 @@ Arrays = tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]
 
 
 def events(card: Card, sample: Background, part: str) -> NDArray[np.int16]:
-    """Background of a part of the sample, and behind it corrupted events of each family, made of `SHARE` of it."""
+    """Background of a part of the sample, and behind it corrupted events of each family, `SHARE` as many."""
     clean = sample.codes[sample.rows(part)]
     seed = EVENT_SEEDS[part]
     found = [clean]
     for name in card.training.families or tuple(FAMILIES):
         seed += 1
         rows = np.random.default_rng(seed).permutation(len(clean))[: max(int(SHARE * len(clean)), 1)]
-        found.append(corrupted(clean[rows], name, seed))
+        found.append(corrupted(clean[rows], name, seed, len(rows)))
     return np.concatenate(found)
 
 

@@ -2,8 +2,9 @@
 
 Each is an operation on the momenta of background events that no particular model of new physics asks for: more leptons,
 momentum that goes to something invisible, a harder recoil, a jet that is a lepton, two collisions at once. Events stay
-what a detector could deliver: MET follows from what was added or lost, objects below the acceptance of the event recipe
-vanish, those of a type stay ordered in pt, and an event without a lepton above the recipe's filter is dropped.
+what a detector could deliver: a lepton deposits its energy in a jet as well, which comes, goes and fades with it; MET
+follows from what was added or lost, objects below the acceptance of the event recipe vanish, those of a type stay
+ordered in pt, and an event without a lepton above the recipe's filter is dropped.
 
 Events are float32 (n, 19, 3): pt [GeV], eta, phi [rad]; absent objects are zeros. Operations leave their argument as it
 is and draw from the generator they are given.
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40 import objects, spec
+from ad40.errors import Ad40Error
 from ad40.objects import ETA, PHI, PT
 from training import tables
 from training.corruptions import with_added
@@ -25,10 +27,11 @@ from training.corruptions import with_added
 Events = NDArray[np.float32]
 Generator = np.random.Generator
 
-RECOIL_PT = (20.0, 400.0)  # GeV, of the jet of `recoil`: from the first value on as pt^-3, the second at most
-LOST = (0.3, 1.0)  # share of its momentum that an object loses in `hidden_decay`
+RECOIL_PT = (20.0, 600.0)  # GeV, of the jet of `recoil`: each octave as likely, so that no scale is preferred
+LOST = (0.3, 1.0)  # share of its momentum that an object loses in `hidden_decay`, a lepton in `lepton_decay`
 KEPT = (0.1, 1.0)  # share of a jet's momentum that the lepton of `jet_to_lepton` has
 SOFTER = (0.2, 1.0)  # factor on the pt of the leptons of `extra_leptons`
+REACH = 0.4  # radius of the jets: the nearest within it holds a lepton's energy (94 to 100 % have one above 20 GeV)
 
 
 @lru_cache
@@ -80,33 +83,73 @@ def _chosen(events: Events, slots: NDArray[np.intp], rng: Generator) -> tuple[ND
     return slots[lots.argmax(axis=1)], lots.max(axis=1) > 0
 
 
+def _holders(events: Events) -> NDArray[np.intp]:
+    """Slot of the jet that holds the energy of each object, (n, 19): a lepton's nearest within `REACH`, 0 for none."""
+    jets, leptons = events[:, None, _slots("jet")], events[:, _leptons(), None]
+    turned = np.abs(jets[..., PHI] - leptons[..., PHI])
+    apart = np.hypot(jets[..., ETA] - leptons[..., ETA], np.minimum(turned, 2 * np.pi - turned))
+    apart[(jets[..., PT] == 0) | (leptons[..., PT] == 0)] = np.inf
+    holders = np.zeros(events.shape[:2], np.intp)
+    holders[:, _leptons()] = np.where(apart.min(axis=2) < REACH, apart.argmin(axis=2) + _slots("jet").start, 0)
+    return holders
+
+
+def _holds(events: Events) -> NDArray[np.bool_]:
+    """Which objects are jets that hold a lepton, (n, 19)."""
+    holds = np.zeros(events.shape[:2], np.bool_)
+    np.put_along_axis(holds, _holders(events), True, axis=1)
+    holds[:, 0] = False
+    return holds
+
+
+def _fade(events: Events, chosen: NDArray[np.intp], share: NDArray[np.float32]) -> Events:
+    """In place, one object of each event, its slot (n,), gives a share (n,) of its momentum to something invisible; the
+    jet of a lepton loses as much, the leptons of a jet the same share. Returns the events."""
+    rows, holders = np.arange(len(events)), _holders(events)
+    source = np.where(holders[rows, chosen] > 0, holders[rows, chosen], chosen)  # where the momentum is counted
+    lost = np.minimum(share * events[rows, chosen, PT], events[rows, source, PT])
+    (px, py), phi = _momenta(events[:, :1]), events[rows, source, PHI]
+    _with_met(events, px[:, 0] + lost * np.cos(phi), py[:, 0] + lost * np.sin(phi))
+    events[rows, source, PT] -= lost
+    with_it = (holders > 0) & ((holders == chosen[:, None]) | (np.arange(events.shape[1]) == chosen[:, None]))
+    events[..., PT] *= np.where(with_it, 1 - share[:, None], 1)
+    return events
+
+
 def extra_leptons(events: Events, rng: Generator) -> Events:
-    """The leptons of two other events added, the pt of each event's scaled by a factor in `SOFTER`."""
+    """The leptons of two other events and their jets added, the pt of each event's scaled by a factor in `SOFTER`."""
     for _ in range(2):
         others = events[rng.permutation(len(events))]
-        others[:, _leptons(), PT] *= rng.uniform(*SOFTER, (len(events), 1)).astype(np.float32)
-        events = with_added(events, _accepted(others), ("egamma", "muon"))
+        others[:, _slots("jet")] *= _holds(others)[:, _slots("jet"), None]
+        others[..., PT] *= rng.uniform(*SOFTER, (len(events), 1)).astype(np.float32)
+        events = with_added(events, _accepted(others), ("egamma", "muon", "jet"))
     return events
+
+
+def _decay(events: Events, rng: Generator, slots: NDArray[np.intp]) -> Events:
+    chosen, there = _chosen(events, slots, rng)
+    share = (rng.uniform(*LOST, len(events)) * there).astype(np.float32)
+    return _accepted(_fade(events.copy(), chosen, share))
 
 
 def hidden_decay(events: Events, rng: Generator) -> Events:
     """One visible object gives a share in `LOST` of its momentum to something invisible."""
-    events, rows = events.copy(), np.arange(len(events))
-    chosen, there = _chosen(events, np.arange(1, events.shape[1]), rng)
-    share = (rng.uniform(*LOST, len(events)) * there).astype(np.float32)
-    px, py = _momenta(events)
-    _with_met(events, px[:, 0] + share * px[rows, chosen], py[:, 0] + share * py[rows, chosen])
-    events[rows, chosen, PT] *= 1 - share
-    return _accepted(events)
+    return _decay(events, rng, np.arange(1, events.shape[1]))
+
+
+def lepton_decay(events: Events, rng: Generator) -> Events:
+    """One lepton gives a share in `LOST` of its momentum to something invisible."""
+    return _decay(events, rng, _leptons())
 
 
 def recoil(events: Events, rng: Generator) -> Events:
     """A hard jet against everything else: the other objects and MET share its recoil in proportion to their pt."""
-    n, here = len(events), events[..., PT] > 0
+    n, here, holders = len(events), events[..., PT] > 0, _holders(events)
     here[:, 0] = True
-    pt = np.minimum(RECOIL_PT[0] / np.sqrt(1 - rng.random(n)), RECOIL_PT[1])
+    counted = events[..., PT] * (holders == 0)  # the momentum of the others is their jets'
+    pt = RECOIL_PT[0] * (RECOIL_PT[1] / RECOIL_PT[0]) ** rng.random(n)
     phi, reach = rng.uniform(-np.pi, np.pi, n), min(2.5, float(_acceptance()[1][_slots("jet")][0]))
-    share = events[..., PT] / events[..., PT].sum(axis=1, keepdims=True)
+    share = events[..., PT] / counted.sum(axis=1, keepdims=True)
     px, py = _momenta(events)
     px, py = px - share * (pt * np.cos(phi))[:, None], py - share * (pt * np.sin(phi))[:, None]
     pushed = events.copy()
@@ -117,18 +160,14 @@ def recoil(events: Events, rng: Generator) -> Events:
 
 
 def jet_to_lepton(events: Events, rng: Generator) -> Events:
-    """A jet is an electron or a muon with a share in `KEPT` of its momentum; the rest is invisible."""
-    events, rows = events.copy(), np.arange(len(events))
-    chosen, there = _chosen(events, np.r_[_slots("jet")], rng)
-    kept = np.where(there, rng.uniform(*KEPT, len(events)), 1).astype(np.float32)
-    px, py = _momenta(events)
-    lost_x, lost_y = (1 - kept) * px[rows, chosen], (1 - kept) * py[rows, chosen]
-    lepton = np.zeros_like(events)
+    """A jet that holds no lepton is one: an electron or a muon has what the jet keeps, a share in `KEPT`; the rest is
+    invisible."""
+    rows, holds = np.arange(len(events)), _holds(events)
+    chosen, there = _chosen(np.where(holds[..., None], 0, events), np.r_[_slots("jet")], rng)
+    lost = np.where(there, 1 - rng.uniform(*KEPT, len(events)), 0).astype(np.float32)
+    events, lepton = _fade(events.copy(), chosen, lost), np.zeros_like(events)
     kind = np.where(rng.random(len(events)) < 0.5, _slots("egamma").start, _slots("muon").start)
     lepton[rows, kind] = events[rows, chosen] * there[:, None]
-    lepton[rows, kind, PT] *= kept
-    events[rows[there], chosen[there]] = 0
-    _with_met(events, px[:, 0] + lost_x, py[:, 0] + lost_y)
     return with_added(_accepted(events), _accepted(lepton), ("egamma", "muon"))
 
 
@@ -142,20 +181,28 @@ def two_events(events: Events, rng: Generator) -> Events:
 
 FAMILIES: dict[str, tuple[Callable[[Events, Generator], Events], ...]] = {  # operations, one after the other
     "extra leptons": (extra_leptons,),
-    "recoil and hidden decay": (recoil, hidden_decay),
+    "recoil and lepton decay": (recoil, lepton_decay),
     "jet to lepton": (jet_to_lepton,),
     "hidden decay and second event": (hidden_decay, two_events),
 }
 
 
-def corrupted(codes: NDArray[np.integer], name: str, seed: int) -> NDArray[np.int16]:
-    """Events of a family made of background codes (n, 19, 3): codes (m, 19, 3), m <= n, in the order of the background.
+def corrupted(codes: NDArray[np.integer], name: str, seed: int, wanted: int = 0) -> NDArray[np.int16]:
+    """Events of a family made of background codes (n, 19, 3): codes (m, 19, 3), in the order of the background.
 
-    An event whose leptons all lie below the filter is left out. The same seed gives the same events.
+    An event whose leptons all lie below the filter is left out. wanted: the background is used again, with other
+    random numbers, until there are so many, and no more are returned; 0: it is used once, m <= n. The same seed gives
+    the same events. Raises `Ad40Error` where nothing passes.
     """
-    rng = np.random.default_rng(seed)
-    events = objects.decode(codes)
-    for operation in FAMILIES[name]:
-        events = operation(events, rng)
-    events = events[(events[:, _leptons(), PT] > _acceptance()[2]).any(axis=1)]
-    return objects.encode(events).codes.astype(np.int16)
+    rng, found, n = np.random.default_rng(seed), [], 0
+    while True:
+        events = objects.decode(codes)
+        for operation in FAMILIES[name]:
+            events = operation(events, rng)
+        events = events[(events[:, _leptons(), PT] > _acceptance()[2]).any(axis=1)]
+        found.append(objects.encode(events).codes.astype(np.int16))
+        n += len(events)
+        if n >= wanted:
+            return np.concatenate(found)[: wanted or None]
+        if not n:
+            raise Ad40Error(f"corruption '{name}': of {len(codes):,} background events none has a lepton that passes")

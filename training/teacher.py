@@ -32,8 +32,8 @@ from training.families import FAMILIES, corrupted
 from training.trees import boosted_trees
 
 CACHE = Path("build/teachers")
-EVENTS = 250_000  # of background, and of each family at most, that the trees are grown on
-FPR = 1e-3  # where the weights balance the families, of a background of LEAST / FPR events or more
+EVENTS = 250_000  # of background at most, and as many of each family, that the trees are grown on
+FPR = 1e-4  # where the weights balance the families, of a background of LEAST / FPR events or more
 LEAST = 10  # events of the background that pass where the weights balance the families
 TREES: dict[str, Any] = {"max_iter": 120, "learning_rate": 0.1, "max_leaf_nodes": 31, "l2_regularization": 1.0,
                          "early_stopping": False}  # fmt: skip
@@ -135,7 +135,7 @@ def fit(sample: Background, names: Sequence[str], seed: int) -> Teacher:
     x, trees, others = inputs_of(clean), [], []
     with Progress(len(names) + 1, "teacher", "fits") as progress:
         for name in names:
-            z = inputs_of(corrupted(clean, name, seed))
+            z = inputs_of(corrupted(clean, name, seed, len(clean)))
             one = classifier(random_state=seed, **TREES)
             trees.append(one.fit(np.concatenate([x, z]), np.repeat([0.0, 1.0], [len(x), len(z)])))
             others.append(corrupted(held, name, seed + 1))

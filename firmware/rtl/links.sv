@@ -113,7 +113,7 @@ module links #(
   assign m_orbit = orbit;
   assign sts_aligned = aligned;
 
-  logic [N_LANES-1:0] good;  // with m_valid: the frame of this lane, its last word included; from few gates
+  logic [N_LANES-1:0] good;  // with m_valid: the frame of this lane, its last word included
   assign m_error = |(cfg_lane_enable & ~good);
 
   generate
@@ -122,12 +122,19 @@ module links #(
       logic fault;  // soo or sof is not what the master expects
       assign fault = believed[l] && (lane_sof[l] != first_word || lane_soo[l] != (first_word && first_bx));
 
+      logic in_step_now, hurt_now, gap_now, clean;  // after this word; clean: in step, no word of the frame hurt, no gap
+      always_comb begin
+        in_step_now = in_step;
+        if (rst || !running || !cfg_lane_enable[l] || fault) in_step_now = 1'b0;
+        else if (believed[l] && first_word && first_bx) in_step_now = 1'b1;
+        hurt_now = (hurt && !first_word) || lane_error[l];
+        gap_now  = (gap && !first_word) || !lane_valid[l];
+      end
       always_ff @(posedge clk) begin
-        if (rst || !running || !cfg_lane_enable[l]) in_step <= 1'b0;
-        else if (fault) in_step <= 1'b0;
-        else if (believed[l] && first_word && first_bx) in_step <= 1'b1;
-        hurt <= (hurt && !first_word) || lane_error[l];
-        gap  <= (gap && !first_word) || !lane_valid[l];
+        in_step <= in_step_now;
+        hurt <= hurt_now;
+        gap <= gap_now;
+        clean <= in_step_now && !hurt_now && !gap_now;
       end
       assign sts_lane_aligned[l] = in_step;
 
@@ -136,7 +143,8 @@ module links #(
       assign corrupted = hurt || lane_error[l];
       assign late = !corrupted && (!in_step || (lane_valid[l] && (lane_soo[l] || lane_sof[l])));
       assign missing = !corrupted && !late && (gap || !lane_valid[l]);
-      assign good[l] = cfg_lane_enable[l] && !corrupted && !late && !missing;
+      // none of the three, in one LUT: the words wait for it, and in some configurations the network waits for them
+      assign good[l] = cfg_lane_enable[l] && clean && lane_valid[l] && !lane_error[l] && !lane_soo[l] && !lane_sof[l];
 
       logic counts;
       assign counts = m_valid && cfg_lane_enable[l] && !rst;

@@ -26,6 +26,7 @@ LUT_RAM = {
     "RAM32X16DR8": 8,
 }  # fmt: skip
 FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
+FLIP_FLOPS_BEHIND = 2  # of a LUT
 BLOCK_RAM = {"RAMB18E2": 0.5, "RAMB36E2": 1.0}  # in blocks of 36 kb
 MUXES = ("MUXF7", "MUXF8", "MUXF9")
 FREE = ("INV", "BUFG", "$scopeinfo", "VCC", "GND")  # an inverter joins the LUT, flip-flop or memory beside it
@@ -98,6 +99,7 @@ class _Timing:
         self.cells: Mapping[str, Any] = module["cells"]
         self.driver: dict[int, tuple[str, str, int]] = {}
         self.sinks: Counter[int] = Counter()
+        self.registers: Counter[int] = Counter()  # flip-flops whose data a bit is
         self.names: dict[int, str] = {}
         self.arrival: dict[int, Arrival] = {}
         for name, cell in self.cells.items():
@@ -107,6 +109,7 @@ class _Timing:
                         self.driver[bit] = (name, port, i)
                     elif isinstance(bit, int):
                         self.sinks[bit] += 1
+                        self.registers[bit] += port == "D" and cell["type"] in FLIP_FLOPS
         # a bit has the names of all nets it is on: take one from the source, the outermost of them
         for name, net in sorted(module["netnames"].items(), key=lambda n: (n[1].get("hide_name", 0), n[0].count("."))):
             for i, bit in enumerate(net["bits"]):
@@ -156,8 +159,10 @@ class _Timing:
                     continue
                 driver = self.driver.get(bit)
                 lut = driver is not None and self.cells[driver[0]]["type"] in LUTS
-                if lut and self.sinks[bit] == 1:
-                    found.append((bit, d["carry_in"], 0, 1))  # the LUT in front of the chain
+                if lut and (name == "S" or self.sinks[bit] == 1):
+                    # The LUT in front of the chain: its output reaches S and, at once, the nets outside (UG574). What
+                    # several chains share has a copy in front of each, where S would need a LUT to pass through anyway.
+                    found.append((bit, d["carry_in"], 0, 1))
                 else:  # S is only reached through a LUT
                     through = d["lut"] if name == "S" else 0.0
                     found.append((bit, self.net(bit) + through + d["carry_in"], int(name == "S"), 1))
@@ -248,8 +253,9 @@ def paths(module: Mapping[str, Any]) -> list[LongestPath]:
     for bank, bit, end in timing.ends():
         arrival = timing.at(bit)
         driver = timing.driver.get(bit)
-        # a flip-flop sits behind the LUT or chain that drives it alone
-        packed = driver is not None and timing.sinks[bit] <= 1 and timing.cells[driver[0]]["type"] not in FLIP_FLOPS
+        # one or two flip-flops sit behind the LUT or chain that drives them, whatever else it drives (UG574)
+        behind = timing.sinks[bit] <= 1 or 0 < timing.registers[bit] <= FLIP_FLOPS_BEHIND
+        packed = driver is not None and behind and timing.cells[driver[0]]["type"] not in FLIP_FLOPS
         ns = arrival.ns + (0.0 if packed else timing.net(bit)) + end_ns
         banks[bank].append(LongestPath(end, arrival.start, arrival.luts, arrival.carries, round(ns, 3)))
     longest = [max(found, key=lambda p: p.ns) for found in banks.values()]

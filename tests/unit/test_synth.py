@@ -171,6 +171,26 @@ def test_longest_paths_are_counted_register_to_register() -> None:
     )
 
 
+def test_a_chain_of_carries_shares_the_lut_in_front_of_it_and_flip_flops_sit_behind() -> None:
+    def chain(a: int, s: int, out: int) -> dict[str, Any]:
+        return {"type": "CARRY4", "connections": {"CI": ["0"], "CYINIT": ["0"], "DI": [a, "0", "0", "0"],
+                "S": [s, "0", "0", "0"], "O": [out, out + 1, out + 2, out + 3], "CO": ["x"] * 4},
+                "port_directions": {"CI": "input", "CYINIT": "input", "DI": "input", "S": "input", "O": "output",
+                                    "CO": "output"}}  # fmt: skip
+
+    # one LUT for two chains and a register; the sum of the first goes to two registers
+    found = netlist.paths(
+        module(l1=lut([3, 4], 7), c1=chain(3, 7, 20), c2=chain(3, 7, 30), f1=flip_flop(20, 5), f2=flip_flop(20, 8),
+               l2=lut([30, 7], 9), f3=flip_flop(9, 40))
+    )  # fmt: skip
+    longest, d = {path.end: path for path in found}, netlist.delays()
+    into_lut = d["net"] + 2 * d["net_fanout"]  # x[0] goes to three places
+    registers = d["flip_flop"] + d["setup"] + d["uncertainty"]
+    assert longest["a"].luts == longest["b"].luts == 1 and longest["a"].ns == longest["b"].ns
+    assert longest["a"].ns == pytest.approx(registers + into_lut + d["lut"] + d["carry_in"], abs=0.01)
+    assert (longest["y[0]"].luts, longest["y[0]"].carries) == (2, 1)
+
+
 def test_a_combinational_loop_is_refused() -> None:
     with pytest.raises(CheckError, match="combinational loop"):
         netlist.paths(module(l1=lut([6, 3], 7), l2=lut([7, 4], 6), f=flip_flop(6, 5)))
