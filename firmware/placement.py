@@ -28,7 +28,6 @@ MUX_BITS = 2  # inputs that the multiplexers F7 and F8 behind the LUTs add
 # presence of an object, and sinks of each; in `links`: the same from the flags of a lane to the gate of its words.
 INPUT_LEVELS, INPUT_SINKS = (3, 2), 4
 GATE_LEVELS, GATE_SINKS = 2, 128
-ANGLE_CELLS, ANGLE_SINKS = 3, 36  # CARRY4 of phi less phi of MET, in front of those LUTs, and sinks of the latter
 SHIFT_CLOCKS = 3  # registers one behind the other that become a shift register
 
 
@@ -55,9 +54,6 @@ def _input_ns(op: Any) -> float:
     """Delay from the words on the links to an input that has no register in front of it."""
     d = delays()
     gate = (GATE_LEVELS - 1) * (d["lut"] + d["net"]) + d["lut"] + _fan_out(GATE_SINKS)
-    if op.data[0] < objects.N_INPUTS and op.data[0] % objects.N_FEATURES == objects.PHI:  # it may be an angle to MET
-        chain = d["carry_in"] + d["carry_step"] * (ANGLE_CELLS - 2) + d["carry_out"]
-        gate += d["lut"] + _fan_out(ANGLE_SINKS) + chain
     return gate + INPUT_LEVELS[op.data[0] >= objects.N_INPUTS] * (d["lut"] + _fan_out(INPUT_SINKS))
 
 
