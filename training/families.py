@@ -1,10 +1,10 @@
 """Families of corrupted events that a teacher learns to tell from background (`training.teacher`).
 
-Each is an operation on the momenta of background events that no particular model of new physics asks for: more leptons,
-momentum that goes to something invisible, a harder recoil, a jet that is a lepton, two collisions at once. Events stay
-what a detector could deliver: a lepton deposits its energy in a jet as well, which comes, goes and fades with it; MET
-follows from what was added or lost, objects below the acceptance of the event recipe vanish, those of a type stay
-ordered in pt, and an event without a lepton above the recipe's filter is dropped.
+Each is a chain of operations on the momenta of background events that no particular model of new physics asks for: more
+leptons, a lepton's momentum that goes to something invisible, a harder recoil, two collisions at once. Events stay what
+a detector could deliver: a lepton deposits energy in a jet as well, which comes and fades with it; MET follows from
+what was added or lost, objects below the acceptance of the event recipe vanish, those of a type stay ordered in pt, and
+an event without a lepton above the recipe's filter is dropped.
 
 Events are float32 (n, 19, 3): pt [GeV], eta, phi [rad]; absent objects are zeros. Operations leave their argument as it
 is and draw from the generator they are given.
@@ -28,8 +28,7 @@ Events = NDArray[np.float32]
 Generator = np.random.Generator
 
 RECOIL_PT = (20.0, 600.0)  # GeV, of the jet of `recoil`: each octave as likely, so that no scale is preferred
-LOST = (0.3, 1.0)  # share of its momentum that an object loses in `hidden_decay`, a lepton in `lepton_decay`
-KEPT = (0.1, 1.0)  # share of a jet's momentum that the lepton of `jet_to_lepton` has
+LOST = (0.3, 1.0)  # share of its momentum that the lepton of `lepton_decay` loses
 SOFTER = (0.2, 1.0)  # factor on the pt of the leptons of `extra_leptons`
 REACH = 0.4  # radius of the jets: the nearest within it holds a lepton's energy (94 to 100 % have one above 20 GeV)
 
@@ -102,44 +101,31 @@ def _holds(events: Events) -> NDArray[np.bool_]:
     return holds
 
 
-def _fade(events: Events, chosen: NDArray[np.intp], share: NDArray[np.float32]) -> Events:
-    """In place, one object of each event, its slot (n,), gives a share (n,) of its momentum to something invisible; the
-    jet of a lepton loses as much, the leptons of a jet the same share. Returns the events."""
-    rows, holders = np.arange(len(events)), _holders(events)
-    source = np.where(holders[rows, chosen] > 0, holders[rows, chosen], chosen)  # where the momentum is counted
-    lost = np.minimum(share * events[rows, chosen, PT], events[rows, source, PT])
-    (px, py), phi = _momenta(events[:, :1]), events[rows, source, PHI]
-    _with_met(events, px[:, 0] + lost * np.cos(phi), py[:, 0] + lost * np.sin(phi))
-    events[rows, source, PT] -= lost
-    with_it = (holders > 0) & ((holders == chosen[:, None]) | (np.arange(events.shape[1]) == chosen[:, None]))
-    events[..., PT] *= np.where(with_it, 1 - share[:, None], 1)
-    return events
-
-
 def extra_leptons(events: Events, rng: Generator) -> Events:
-    """The leptons of two other events and their jets added, the pt of each event's scaled by a factor in `SOFTER`."""
-    for _ in range(2):
+    """The leptons of another event and their jets added, the pt of each event's scaled by a factor in `SOFTER`, and in
+    half of the events those of one more."""
+    for share in (1.0, 0.5):
         others = events[rng.permutation(len(events))]
         others[:, _slots("jet")] *= _holds(others)[:, _slots("jet"), None]
         others[..., PT] *= rng.uniform(*SOFTER, (len(events), 1)).astype(np.float32)
+        others[rng.random(len(events)) >= share] = 0
         events = with_added(events, _accepted(others), ("egamma", "muon", "jet"))
     return events
 
 
-def _decay(events: Events, rng: Generator, slots: NDArray[np.intp]) -> Events:
-    chosen, there = _chosen(events, slots, rng)
-    share = (rng.uniform(*LOST, len(events)) * there).astype(np.float32)
-    return _accepted(_fade(events.copy(), chosen, share))
-
-
-def hidden_decay(events: Events, rng: Generator) -> Events:
-    """One visible object gives a share in `LOST` of its momentum to something invisible."""
-    return _decay(events, rng, np.arange(1, events.shape[1]))
-
-
 def lepton_decay(events: Events, rng: Generator) -> Events:
-    """One lepton gives a share in `LOST` of its momentum to something invisible."""
-    return _decay(events, rng, _leptons())
+    """One lepton, and its jet, give a share in `LOST` of the lepton's momentum to something invisible."""
+    events, rows, holders = events.copy(), np.arange(len(events)), _holders(events)
+    chosen, there = _chosen(events, _leptons(), rng)
+    share = (rng.uniform(*LOST, len(events)) * there).astype(np.float32)
+    held = holders[rows, chosen] > 0
+    source = np.where(held, holders[rows, chosen], chosen)  # where the momentum is counted
+    lost = np.minimum(share * events[rows, chosen, PT], events[rows, source, PT])
+    (px, py), phi = _momenta(events[:, :1]), events[rows, source, PHI]
+    _with_met(events, px[:, 0] + lost * np.cos(phi), py[:, 0] + lost * np.sin(phi))
+    events[rows, source, PT] -= lost
+    events[rows[held], chosen[held], PT] *= 1 - share[held]
+    return _accepted(events)
 
 
 def recoil(events: Events, rng: Generator) -> Events:
@@ -159,18 +145,6 @@ def recoil(events: Events, rng: Generator) -> Events:
     return with_added(_accepted(pushed), jet, ("jet",))
 
 
-def jet_to_lepton(events: Events, rng: Generator) -> Events:
-    """A jet that holds no lepton is one: an electron or a muon has what the jet keeps, a share in `KEPT`; the rest is
-    invisible."""
-    rows, holds = np.arange(len(events)), _holds(events)
-    chosen, there = _chosen(np.where(holds[..., None], 0, events), np.r_[_slots("jet")], rng)
-    lost = np.where(there, 1 - rng.uniform(*KEPT, len(events)), 0).astype(np.float32)
-    events, lepton = _fade(events.copy(), chosen, lost), np.zeros_like(events)
-    kind = np.where(rng.random(len(events)) < 0.5, _slots("egamma").start, _slots("muon").start)
-    lepton[rows, kind] = events[rows, chosen] * there[:, None]
-    return with_added(_accepted(events), _accepted(lepton), ("egamma", "muon"))
-
-
 def two_events(events: Events, rng: Generator) -> Events:
     """Another event on top: all its objects, and the sum of the two MET vectors."""
     others = events[rng.permutation(len(events))]
@@ -181,9 +155,7 @@ def two_events(events: Events, rng: Generator) -> Events:
 
 FAMILIES: dict[str, tuple[Callable[[Events, Generator], Events], ...]] = {  # operations, one after the other
     "extra leptons": (extra_leptons,),
-    "recoil and lepton decay": (recoil, lepton_decay),
-    "jet to lepton": (jet_to_lepton,),
-    "hidden decay and second event": (hidden_decay, two_events),
+    "recoil, lepton decay, second event": (recoil, lepton_decay, two_events),
 }
 
 
