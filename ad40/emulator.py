@@ -135,8 +135,9 @@ class _Inputs:
 
 
 class _Angles:
-    """phi of objects relative to MET, `objects.angles_to_met`, for the inputs `columns` (k,) of an input stage. All inputs
-    go through the same passes, which leave those alone that are no angles: that is faster than to pick the angles out."""
+    """phi of objects relative to MET, `objects.angles_to_met`, for the inputs `columns` (k,) of an input stage. All
+    inputs go through the same passes, which leave alone those that are no angles: faster than to pick the angles out.
+    """
 
     def __init__(self, columns: NDArray[np.intp]) -> None:
         scale, slots = objects.azimuth(), columns // objects.N_FEATURES
@@ -160,7 +161,8 @@ class _Angles:
 
     def known(self, flat: NDArray[np.integer]) -> NDArray[np.bool_]:
         """False for the angles of events without MET, bool (n * k,)."""
-        return np.logical_or(flat[:, self._met + objects.PT, None] != 0, self._free).reshape(-1)
+        known: NDArray[np.bool_] = (flat[:, self._met + objects.PT, None] != 0) | self._free
+        return known.reshape(-1)
 
 
 class Emulator:

@@ -4,8 +4,8 @@ Semantics, exact in integers (`ad40.emulator` is the fast form):
 
 * input    x = clip((code - offset) >> shift) in `input.format`; an absent object gives zeros. With `input.present`, one
            more input for each object follows: 1.0 where it is there, 0 where not. With `input.azimuth` "met", code is
-           `objects.angles_to_met(code)`: phi of all objects but MET is their angle to MET, 0 to half a turn; without MET
-           these inputs are zeros. MET's own phi stays as it is
+           `objects.angles_to_met(code)`: phi of all objects but MET is their angle to MET, 0 to half a turn; without
+           MET these inputs are zeros. MET's own phi stays as it is
 * layer    y = output.quantise(activation(x @ weight + bias)), the accumulator unrounded; leaky_relu multiplies what is
            negative by 2^-slope_shift, exactly
 * score    see `ad40.score`

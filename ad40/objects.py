@@ -96,8 +96,8 @@ def _encoder_tables() -> tuple[NDArray[np.float32], ...]:
 
 @dataclass(frozen=True)
 class Azimuth:
-    """Units of phi. met: the slot of MET. Of each slot, int64 (19,): turn, phi codes of a whole turn; per_met, how many of
-    them one phi code of MET is (4 for muons, else 1)."""
+    """Units of phi. met: the slot of MET. Of each slot, int64 (19,): turn, phi codes of a whole turn; per_met, how many
+    of them one phi code of MET is (4 for muons, else 1)."""
 
     met: int
     turn: NDArray[np.int64]
@@ -120,8 +120,8 @@ def azimuth() -> Azimuth:
 def angles_to_met(codes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Codes int64 (n, 19, 3) whose phi, of all objects but MET, is the angle to MET, 0 to half a turn.
 
-    d = abs(phi - per_met * phi of MET), then the smaller of d and turn - d, in codes of phi of the object. It says nothing
-    where one of the two is absent: inputs are 0 there.
+    d = abs(phi - per_met * phi of MET), then the smaller of d and turn - d, in codes of phi of the object. It says
+    nothing where one of the two is absent: inputs are 0 there.
     """
     scale, result = azimuth(), codes.astype(np.int64)
     met = result[:, scale.met, PHI]

@@ -103,9 +103,10 @@ class TrainingCard:
 class Card:
     """A model card.
 
-    azimuth: what phi is measured from, absolute (zero of the detector) or met: phi of all objects but MET is then their
-    angle to MET. inputs: scaling of each (type, feature). connected: the pairs that the first layer reads (its weights for
-    the others are zero); with a pair (type, present) it has 76 inputs instead of 57. document: the YAML as it was read.
+    azimuth: what phi is measured from, absolute (zero of the detector) or met: phi of all objects but MET is then
+    their angle to MET. inputs: scaling of each (type, feature). connected: the pairs that the first layer reads (its
+    weights for the others are zero); with a pair (type, present) it has 76 inputs instead of 57. document: the YAML as
+    it was read.
     """
 
     name: str
@@ -160,8 +161,8 @@ def _mask(pairs: tuple[Pair, ...], spec: ObjectsSpec) -> NDArray[np.bool_]:
 
 
 def _code_of(kind: ObjectType, feature: str, value: float, angle: bool, node: Node) -> int:
-    """Object code of a physical value, refusing values that the hardware scale does not reach. angle: phi is the angle to
-    MET."""
+    """Object code of a physical value, refusing values that the hardware scale does not reach. angle: phi is the angle
+    to MET."""
     if feature == "pt":
         code, low, high = round(value / kind.pt.lsb) + kind.pt.offset, 0, (1 << kind.pt.bits) - 1
     elif feature == "eta":

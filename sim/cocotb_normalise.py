@@ -49,7 +49,9 @@ async def equals_the_input_stage(dut: Any) -> None:
         for slot, kind in enumerate(spec.objects().slots):
             phi = codes[:, 3 * slot + 2] % (1 << kind.phi.bits)
             met = objects.azimuth().per_met[slot] * codes[:, 2]
-            close = (met + np.where(rng.random(n) < 0.5, 0, kind.phi.steps // 2) + rng.integers(-3, 4, n)) % kind.phi.steps
+            close = (
+                met + np.where(rng.random(n) < 0.5, 0, kind.phi.steps // 2) + rng.integers(-3, 4, n)
+            ) % kind.phi.steps
             codes[:, 3 * slot + 2] = np.where((rng.random(n) < 0.5) & (slot > 0), close, phi)
     codes[:, ::3] *= rng.random((n, N_INPUTS // 3)) < 0.8  # an object is there when its pt is not 0
     wanted = emulator().inputs(codes.reshape(n, -1, 3))

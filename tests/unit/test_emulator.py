@@ -87,7 +87,9 @@ def test_any_formats(data: st.DataObject, codes: np.ndarray) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), present=st.booleans(), azimuth=st.sampled_from(AZIMUTHS))
+@given(
+    seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), present=st.booleans(), azimuth=st.sampled_from(AZIMUTHS)
+)
 def test_every_score_follows_its_definition(
     seed: int, kind: str, present: bool, azimuth: str, codes: np.ndarray
 ) -> None:

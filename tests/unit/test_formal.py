@@ -62,18 +62,6 @@ def test_input_stage_of_the_released_model(rtl_trigger: Trigger, tmp_path: Path)
     check(replace(proof, faults=proof.faults[:2]), write_rtl(tmp_path / "rtl", one), tmp_path / "proof")
 
 
-@pytest.mark.parametrize("clock", ["ugt240", "ugt240_bx"])
-def test_input_stage_relative_to_met(clock: str, rtl_trigger: Trigger, tmp_path: Path) -> None:
-    """All words of one model whose phi is relative to MET; a sign that is lost, and an angle to a MET that is not there."""
-    from tests.rtl import full_menu, write_rtl
-
-    network = rtl_trigger.networks[0]
-    networks = (replace(network, input=replace(network.input, azimuth="met")),)
-    one = Trigger(networks, full_menu(networks))
-    proof = input_stages(one, spec.latency(clock))
-    check(replace(proof, faults=proof.faults[-3:]), write_rtl(tmp_path / "rtl", one, clock), tmp_path / "proof")
-
-
 @pytest.mark.long
 def test_input_stages_of_two_models(rtl_trigger: Trigger, rtl_sources: Path, tmp_path: Path) -> None:
     check(input_stages(rtl_trigger, spec.latency()), rtl_sources, tmp_path)
