@@ -105,8 +105,9 @@ class _Inputs:
         self._offset, self._scale = _repeated(stage.offset[columns]), _repeated(2.0 ** -stage.shift[columns])
         self._present = (here - objects.N_INPUTS) * objects.N_FEATURES + objects.PT
         self._one = np.float32(stage.one) if stage.present else None
+        self._angles = _Angles(columns) if stage.angles[columns].any() else None
         # (code - offset) << -shift, before it is clipped, must be exact too
-        widest = np.abs(stage.offset).max() + objects.MAX_CODE
+        widest = np.abs(stage.offset).max() + (self._angles.reach if self._angles else objects.MAX_CODE)
         if _exact_type(int(widest * max(2.0 ** -stage.shift.min(), 1))) is not np.float32:
             raise Ad40Error(f"input shifts down to {stage.shift.min()} exceed the emulator's exact range")
 
@@ -118,15 +119,50 @@ class _Inputs:
         pt = raw if np.array_equal(self.columns, self._pt) else flat.take(self._pt, axis=1)
         here = (pt.reshape(-1) != 0).astype(np.float32)
         x = raw.reshape(-1).astype(np.float32)
+        if self._angles is not None:
+            self._angles(x, flat)
         x -= self._offset[: x.size]
         x *= self._scale[: x.size]
         np.floor(x, out=x)
         np.clip(x, self._low, self._high, out=x)
         x *= here
+        if self._angles is not None:
+            x *= self._angles.known(flat)
         inputs, mask = x.reshape(raw.shape), here.reshape(raw.shape)
         if self._one is None:
             return inputs, mask
         return np.concatenate([inputs, (flat.take(self._present, axis=1) != 0) * self._one], axis=1), mask
+
+
+class _Angles:
+    """phi of objects relative to MET, `objects.angles_to_met`, for the inputs `columns` (k,) of an input stage. All
+    inputs go through the same passes, which leave alone those that are no angles: faster than to pick the angles out.
+    """
+
+    def __init__(self, columns: NDArray[np.intp]) -> None:
+        scale, slots = objects.azimuth(), columns // objects.N_FEATURES
+        angle = (columns % objects.N_FEATURES == objects.PHI) & (slots != scale.met)
+        self._per_met = _repeated(np.where(angle, scale.per_met[slots], 0))
+        self._sign = _repeated(np.where(angle, -1, 1))
+        self._turn = _repeated(np.where(angle, scale.turn[slots], np.inf))
+        self._free = ~angle
+        self._met, self._k = scale.met * objects.N_FEATURES, len(columns)
+        self.reach = objects.MAX_CODE * (1 + int(scale.per_met.max()))  # of an angle, for any words
+
+    def __call__(self, x: NDArray[np.float32], flat: NDArray[np.integer]) -> None:
+        """Replace phi in inputs x (n * k,) of codes flat (n, 57)."""
+        other = np.repeat(flat[:, self._met + objects.PHI].astype(np.float32), self._k)
+        other *= self._per_met[: x.size]
+        x -= other
+        np.multiply(x, self._sign[: x.size], out=other)
+        np.maximum(x, other, out=x)
+        np.subtract(self._turn[: x.size], x, out=other)
+        np.minimum(x, other, out=x)
+
+    def known(self, flat: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """False for the angles of events without MET, bool (n * k,)."""
+        known: NDArray[np.bool_] = (flat[:, self._met + objects.PT, None] != 0) | self._free
+        return known.reshape(-1)
 
 
 class Emulator:

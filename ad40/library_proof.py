@@ -38,7 +38,7 @@ class Dense:
 @dataclass(frozen=True)
 class Input:
     """x = clip(((clamp(code, low, high) - offset) >> right) * left). The clamp changes no result; it keeps every
-    int32 inside the arithmetic."""
+    int32 inside the arithmetic. Of an angle to MET, code is `objects.angles_to_met`, and turn is not 0."""
 
     index: int
     low: int
@@ -46,6 +46,8 @@ class Input:
     offset: int
     right: int
     left: int
+    turn: int
+    per_met: int
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,11 @@ def _input(network: Network, index: int) -> Input:
     low, high = fmt.min_code << right >> left, -(-(((fmt.max_code + 1) << right) - 1) >> left)
     # codes are int32, so an end beyond int32 limits nothing
     low, high = max(offset + low, _INT32[0]), min(offset + high, _INT32[1])
-    return Input(index, low, high, offset, right, 1 << left)
+    turn = per_met = 0
+    if network.input.angles[index]:
+        scale, slot = objects.azimuth(), index // objects.N_FEATURES
+        turn, per_met = int(scale.turn[slot]), int(scale.per_met[slot])
+    return Input(index, low, high, offset, right, 1 << left, turn, per_met)
 
 
 def _code_bits(network: Network, inputs: list[Input]) -> int:
@@ -140,6 +146,8 @@ def _code_bits(network: Network, inputs: list[Input]) -> int:
     for i in inputs:
         ends += [i.low - i.offset, i.high - i.offset]
         ends += [((end - i.offset) >> i.right) * i.left for end in (i.low, i.high)]
+        reach = objects.MAX_CODE * (1 + i.per_met)  # of the difference to MET, both limited to codes
+        ends += [reach, i.turn - reach]
     return _narrowest(min(ends), max(ends), "the normalisation of the inputs")
 
 

@@ -159,6 +159,7 @@ def _network(model: Model, p: Plan) -> str:
         f"  static constexpr Code min = {_number(fmt.min_code)}, max = {_number(fmt.max_code)};",
         "  // index, low, high, offset, right, left",
         _array("Input<Code>", "inputs", _inputs(p)),
+        *_angles(p),
         _array("Object", "objects", _objects(p)),
         f"  static constexpr std::size_t rows = {network.n_inputs}, outputs = {len(p.scored)}, kept = {kept};",
         f"  static constexpr X one = {_number(network.input.one if p.present else 0)};  // an object that is there",
@@ -197,6 +198,19 @@ def _tables(network: Network, p: Plan) -> list[str]:
 def _inputs(p: Plan) -> list[str]:
     rows = [_struct(i.index, i.low, i.high, i.offset, i.right, i.left) for i in p.inputs]
     return rows or ["{0, 0, 0, 0, 0, 1}"]  # of a network that reads the presence of objects alone: no object names it
+
+
+def _angles(p: Plan) -> list[str]:
+    """Which inputs are angles to MET."""
+    if not any(i.turn for i in p.inputs):
+        return ["  static constexpr bool angles_to_met = false;"]
+    return [
+        "  static constexpr bool angles_to_met = true;",
+        f"  static constexpr int met = {objects.azimuth().met};  // its slot",
+        f"  static constexpr Code code_max = {objects.MAX_CODE};  // no word holds more",
+        "  // of each input: phi codes of a turn and those of one code of MET; 0: no angle",
+        _array("Angle<Code>", "angles", [_struct(i.turn, i.per_met) for i in p.inputs]),
+    ]
 
 
 def _objects(p: Plan) -> list[str]:

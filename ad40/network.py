@@ -3,7 +3,9 @@
 Semantics, exact in integers (`ad40.emulator` is the fast form):
 
 * input    x = clip((code - offset) >> shift) in `input.format`; an absent object gives zeros. With `input.present`, one
-           more input for each object follows: 1.0 where it is there, 0 where not
+           more input for each object follows: 1.0 where it is there, 0 where not. With `input.azimuth` "met", code is
+           `objects.angles_to_met(code)`: phi of all objects but MET is their angle to MET, 0 to half a turn; without
+           MET these inputs are zeros. MET's own phi stays as it is
 * layer    y = output.quantise(activation(x @ weight + bias)), the accumulator unrounded; leaky_relu multiplies what is
            negative by 2^-slope_shift, exactly
 * score    see `ad40.score`
@@ -27,19 +29,30 @@ from ad40.schema import Node
 from ad40.score import MASKED, Score, Scoring, check_scoring, integers, read_score
 
 ACTIVATIONS = ("linear", "relu", "leaky_relu")
-FORMAT_VERSION = 2
+AZIMUTHS = ("absolute", "met")  # what phi is measured from: zero of the detector, or MET
+FORMAT_VERSION = 3
 MAX_SLOPE_SHIFT = 8
 
 
 @dataclass(frozen=True, eq=False)
 class InputStage:
     """Normalisation of the 57 inputs: offset and shift int64 (57,); a negative shift is a left shift. present: the
-    presence of the 19 objects follows as inputs 57 to 75."""
+    presence of the 19 objects follows as inputs 57 to 75. azimuth: what phi is measured from, one of `AZIMUTHS`."""
 
     offset: NDArray[np.int64]
     shift: NDArray[np.int64]
     format: Fixed
     present: bool = False
+    azimuth: str = AZIMUTHS[0]
+
+    @property
+    def angles(self) -> NDArray[np.bool_]:
+        """Which of the 57 inputs are angles to MET, bool (57,)."""
+        found = np.zeros((objects.N_OBJECTS, objects.N_FEATURES), np.bool_)
+        if self.azimuth == "met":
+            found[:, objects.PHI] = True
+            found[objects.azimuth().met] = False
+        return found.ravel()
 
     @property
     def one(self) -> int:
@@ -178,6 +191,8 @@ class Network:
     @property
     def format_version(self) -> int:
         """The first version of the document that can hold this network, so that each network has one document."""
+        if self.input.azimuth != AZIMUTHS[0]:
+            return 3
         first = self.score.kind == "masked_l1" and not self.score.shift and not self.input.present
         return 1 if first and all(layer.activation != "leaky_relu" for layer in self.layers) else 2
 
@@ -194,7 +209,8 @@ class Network:
                 "shift": self.input.shift.tolist(),
                 "format": self.input.format.to_dict(),
             }
-            | ({"present": self.input.present} if version > 1 else {}),
+            | ({"present": self.input.present} if version > 1 else {})
+            | ({"azimuth": self.input.azimuth} if version > 2 else {}),
             "layers": [
                 {
                     "name": layer.name,
@@ -280,12 +296,14 @@ def read_network(path: str | Path) -> Network:
 
 
 def _read_input(node: Node, version: int) -> InputStage:
-    node.keys({"offset", "shift", "format", *({"present"} if version > 1 else ())})
+    later = {2: {"present"}, 3: {"present", "azimuth"}}
+    node.keys({"offset", "shift", "format", *later.get(version, ())})
     stage = InputStage(
         offset=integers(node["offset"], (objects.N_INPUTS,), -(1 << 16), 1 << 16),
         shift=integers(node["shift"], (objects.N_INPUTS,), -16, 16),
         format=Fixed.from_node(node["format"]),
         present=version > 1 and node["present"].boolean(),
+        azimuth=node["azimuth"].choice(AZIMUTHS) if version > 2 else AZIMUTHS[0],
     )
     if stage.present and (stage.format.integer < 1 or stage.format.fraction < 0):
         raise node["format"].fault("a format that holds 1, the input of a present object")

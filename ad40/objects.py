@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ad40 import spec
-from ad40.errors import InputError
+from ad40.errors import InputError, SpecError
 
 N_OBJECTS, N_FEATURES = 19, 3
 N_INPUTS = N_OBJECTS * N_FEATURES
@@ -92,6 +92,44 @@ def _encoder_tables() -> tuple[NDArray[np.float32], ...]:
     low[:, PT] = t.offset[:, PT] + 1  # a present object never takes the code of an absent one, nor decodes to 0 GeV
     columns = (t.inverse_lsb, inverse_steps, t.steps, t.offset, low, t.high)
     return tuple(np.tile(c.ravel(), _BLOCK).astype(np.float32) for c in columns)
+
+
+@dataclass(frozen=True)
+class Azimuth:
+    """Units of phi. met: the slot of MET. Of each slot, int64 (19,): turn, phi codes of a whole turn; per_met, how many
+    of them one phi code of MET is (4 for muons, else 1)."""
+
+    met: int
+    turn: NDArray[np.int64]
+    per_met: NDArray[np.int64]
+
+
+@lru_cache
+def azimuth() -> Azimuth:
+    """Units of phi by spec/objects.yaml. Raises `SpecError` where a code of MET is not a whole number of codes."""
+    types = spec.objects()
+    met = types["met"]
+    for kind in types.types:
+        if kind.phi.steps % met.phi.steps:
+            expected = f"a multiple of the {met.phi.steps} of met: angles to MET are counted in codes of the object"
+            raise SpecError(spec.FOLDER / "objects.yaml", f"{kind.name}.phi.steps", kind.phi.steps, expected)
+    turn = np.array([kind.phi.steps for kind in types.slots], np.int64)
+    return Azimuth(met.first_slot, turn, turn // met.phi.steps)
+
+
+def angles_to_met(codes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Codes int64 (n, 19, 3) whose phi, of all objects but MET, is the angle to MET, 0 to half a turn.
+
+    d = abs(phi - per_met * phi of MET), then the smaller of d and turn - d, in codes of phi of the object. It says
+    nothing where one of the two is absent: inputs are 0 there.
+    """
+    scale, result = azimuth(), codes.astype(np.int64)
+    met = result[:, scale.met, PHI]
+    distance = np.abs(result[..., PHI] - met[:, None] * scale.per_met)
+    distance = np.minimum(distance, scale.turn - distance)
+    distance[:, scale.met] = met
+    result[..., PHI] = distance
+    return result
 
 
 def check_events(events: NDArray[np.floating], file: str = "events", first: int = 0) -> None:

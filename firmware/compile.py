@@ -29,7 +29,7 @@ FORMAT_VERSION = 2
 TOP = "ad40_top"
 RTL = Path(__file__).parent / "rtl"
 # In order of compilation: below the networks and above them
-BELOW = ("delay", "unpack", "normalise")
+BELOW = ("delay", "unpack", "angle", "normalise")
 ABOVE = (
     *("threshold", "prescale", "bx_mask", "rules", "counter", "menu", "ad40_core"),
     *("links", "memory", "fifo", "crc32", "widen", "packetiser", "readout", "link_out", "ad40_stream", "ad40_top"),

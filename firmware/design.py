@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ad40 import menu as menus
-from ad40 import spec
+from ad40 import objects, spec
 from ad40.errors import SpecError
 from ad40.model import Trigger, read_trigger
 from ad40.network import Network
@@ -65,6 +65,13 @@ def _code_ranges(types: ObjectsSpec) -> list[tuple[str, int, int] | None]:
     return found
 
 
+def _angle_range(types: ObjectsSpec, slot: int) -> tuple[int, int]:
+    """Smallest and largest code of the angle of an object to MET, for any words: below 0 beyond a turn."""
+    scale, kind = objects.azimuth(), types.slots[slot]
+    met = int(scale.per_met[slot]) * ((1 << types.slots[scale.met].phi.bits) - 1)
+    return min(0, kind.phi.steps - max((1 << kind.phi.bits) - 1, met)), kind.phi.steps // 2
+
+
 def _check_network(network: Network, file: Path, types: ObjectsSpec) -> None:
     """Refuse a network that the words on the links cannot feed, or whose score no register holds."""
     x, bits = network.input, generate.code_bits(types)
@@ -82,6 +89,8 @@ def _check_network(network: Network, file: Path, types: ObjectsSpec) -> None:
         if code is None or not used[i]:
             continue
         name, low, high = code
+        if x.angles[i]:
+            low, high = _angle_range(types, i // objects.N_FEATURES)
         shift = int(x.shift[i])
         centred = [code - int(x.offset[i]) for code in (low, high)]
         ends = [value >> shift if shift >= 0 else value << -shift for value in centred]

@@ -66,6 +66,10 @@ def work_bits(network: Network, bits: int) -> int:
     x = network.input
     # sign + the larger of code and offset + carry + room of a left shift, and never narrower than the clip limits
     widest = max(bits, int(np.abs(x.offset).max()).bit_length() + 1)
+    if x.angles.any():  # sign + the largest difference of two angles
+        scale, types = objects.azimuth(), spec.objects()
+        met = (1 << types.slots[scale.met].phi.bits) - 1
+        widest = max(widest, *((int(k) * met).bit_length() + 1 for k in scale.per_met))
     return max(widest + 1 + max(0, int(-x.shift.min())), x.format.width + 2)
 
 
@@ -144,6 +148,12 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
             tuple(int(v) for n in networks for v in n.input.shift),
             "then shifted right; negative: left, per model and input",
         ),
+        Constant(
+            "AZIMUTH_MET",
+            _bits([bool(n.input.angles.any()) for n in networks]),
+            "bit k: phi of objects is relative to MET in model k",
+            len(networks),
+        ),
         Constant("SCORE_BITS", score_bits, "width of an unsigned score, the widest of the models"),
         Constant(
             "SCORE_FRACTION",
@@ -183,6 +193,8 @@ def _fields(types: ObjectsSpec) -> list[Constant]:
         Constant("ETA_BITS", eta_bits, "bits of eta, two's complement; 0: none"),
         Constant("PHI_LOW", tuple(low + k.phi.low for low, k in words), "lowest bit of phi"),
         Constant("PHI_BITS", tuple(k.phi.bits for k in slots), "bits of phi, unsigned"),
+        Constant("PHI_TURN", tuple(k.phi.steps for k in slots), "codes of phi of a whole turn"),
+        Constant("MET", objects.azimuth().met, "the object that is MET"),
     ]
 
 
@@ -305,10 +317,13 @@ def algorithm(networks: Sequence[Network], stages: int) -> str:
       .X_BITS   (ad40_pkg::X_BITS[{32 * k}+:32]),
       .X_SIGNED (ad40_pkg::X_SIGNED[{k}]),
       .WORK_BITS(ad40_pkg::WORK_BITS[{32 * k}+:32]),
+      .AZIMUTH_MET(ad40_pkg::AZIMUTH_MET[{k}]),
+      .MET      (ad40_pkg::MET),
       .STAGES   (ad40_pkg::NORMALISE_STAGES),
       .CODE_WIDTH(ad40_pkg::CODE_WIDTH),
       .OFFSET   (ad40_pkg::OFFSET[{table * k}+:{table}]),
-      .SHIFT    (ad40_pkg::SHIFT[{table * k}+:{table}])
+      .SHIFT    (ad40_pkg::SHIFT[{table * k}+:{table}]),
+      .TURN     (ad40_pkg::PHI_TURN)
   ) normalise_{k}_i (
       .clk      (clk),
       .codes    (codes),

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ad40.errors import SpecError
 from ad40.files import read_yaml
 from ad40.fixed import Fixed
-from ad40.network import ACTIVATIONS, MAX_SLOPE_SHIFT, InputStage
-from ad40.objects import N_INPUTS, N_OBJECTS
+from ad40.network import ACTIVATIONS, AZIMUTHS, MAX_SLOPE_SHIFT, InputStage
+from ad40.objects import N_INPUTS, N_OBJECTS, azimuth
 from ad40.schema import Node
 from ad40.score import MASKED, Score, Scoring, check_scoring
 from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
@@ -40,7 +40,8 @@ Pair = tuple[str, str]  # (object type, feature)
 class FeatureInput:
     """Input scaling of one feature: x = (code - offset) >> shift; a negative shift is a left shift.
 
-    low, high: the physical range that the input format must hold; pt in GeV, eta, phi in rad from 0 to 2 pi.
+    low, high: the physical range that the input format must hold; pt in GeV, eta, phi in rad from 0 to 2 pi, an angle
+    to MET from 0 to pi.
     """
 
     offset: int
@@ -102,14 +103,17 @@ class TrainingCard:
 class Card:
     """A model card.
 
-    inputs: scaling of each (type, feature). connected: the pairs that the first layer reads (its weights for
-    the others are zero); with a pair (type, present) it has 76 inputs instead of 57. document: the YAML as it was read.
+    azimuth: what phi is measured from, absolute (zero of the detector) or met: phi of all objects but MET is then
+    their angle to MET. inputs: scaling of each (type, feature). connected: the pairs that the first layer reads (its
+    weights for the others are zero); with a pair (type, present) it has 76 inputs instead of 57. document: the YAML as
+    it was read.
     """
 
     name: str
     version: str
     description: str
     input_format: Fixed
+    azimuth: str
     inputs: dict[Pair, FeatureInput]
     connected: tuple[Pair, ...]
     layers: tuple[LayerCard, ...]
@@ -125,7 +129,8 @@ class Card:
                 entry = self.inputs.get((kind.name, feature))
                 if entry is not None:
                     offset[3 * slot + column], shift[3 * slot + column] = entry.offset, entry.shift
-        return InputStage(offset=offset, shift=shift, format=self.input_format, present=self.n_inputs > N_INPUTS)
+        present = self.n_inputs > N_INPUTS
+        return InputStage(offset, shift, self.input_format, present, self.azimuth)
 
     @property
     def n_inputs(self) -> int:
@@ -155,14 +160,19 @@ def _mask(pairs: tuple[Pair, ...], spec: ObjectsSpec) -> NDArray[np.bool_]:
     return np.array([(kind.name, feature) in pairs for kind in spec.slots for feature in FEATURES])
 
 
-def _code_of(kind: ObjectType, feature: str, value: float, node: Node) -> int:
-    """Object code of a physical value, refusing values that the hardware scale does not reach."""
+def _code_of(kind: ObjectType, feature: str, value: float, angle: bool, node: Node) -> int:
+    """Object code of a physical value, refusing values that the hardware scale does not reach. angle: phi is the angle
+    to MET."""
     if feature == "pt":
         code, low, high = round(value / kind.pt.lsb) + kind.pt.offset, 0, (1 << kind.pt.bits) - 1
     elif feature == "eta":
         assert kind.eta is not None
         code = round(value / kind.eta.lsb)
         low, high = -(1 << (kind.eta.bits - 1)), (1 << (kind.eta.bits - 1)) - 1
+    elif angle:
+        code, low, high = round(value / (2 * math.pi) * kind.phi.steps), 0, kind.phi.steps // 2
+        if not low <= code <= high:
+            raise node.fault(f"an angle of {kind.name} to MET, 0 to pi rad (azimuth met)")
     else:
         code, low, high = min(round(value / (2 * math.pi) * kind.phi.steps), kind.phi.steps - 1), 0, kind.phi.steps - 1
     if not low <= code <= high:
@@ -170,14 +180,14 @@ def _code_of(kind: ObjectType, feature: str, value: float, node: Node) -> int:
     return code
 
 
-def _feature(node: Node, kind: ObjectType, feature: str, fmt: Fixed) -> FeatureInput:
+def _feature(node: Node, kind: ObjectType, feature: str, angle: bool, fmt: Fixed) -> FeatureInput:
     node.keys({"offset", "shift", "range"})
     bounds = [item.number(-1e5, 1e5) for item in node["range"]]
     if len(bounds) != 2 or bounds[0] >= bounds[1]:
         raise node["range"].fault("two numbers [low, high] with low < high")
     entry = FeatureInput(node["offset"].integer(-4096, 4096), node["shift"].integer(-8, 12), *bounds)
     for i, bound in enumerate(bounds):
-        x = entry.scale(_code_of(kind, feature, bound, node["range"][i]))
+        x = entry.scale(_code_of(kind, feature, bound, angle, node["range"][i]))
         if not fmt.min_code <= x <= fmt.max_code:
             raise node["range"][i].fault(
                 f"a range that the input format holds: {bound:g} becomes {x} after offset and shift, "
@@ -186,9 +196,10 @@ def _feature(node: Node, kind: ObjectType, feature: str, fmt: Fixed) -> FeatureI
     return entry
 
 
-def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[Pair, FeatureInput], tuple[Pair, ...]]:
-    node.keys({"format", "features"}, optional={"connected"})
+def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, str, dict[Pair, FeatureInput], tuple[Pair, ...]]:
+    node.keys({"format", "features"}, optional={"azimuth", "connected"})
     fmt = Fixed.from_node(node["format"])
+    reference = node["azimuth"].choice(AZIMUTHS) if "azimuth" in node else AZIMUTHS[0]
     features = node["features"]
     features.keys({kind.name for kind in spec.types})
     inputs = {}
@@ -197,12 +208,13 @@ def _inputs(node: Node, spec: ObjectsSpec) -> tuple[Fixed, dict[Pair, FeatureInp
         names = tuple(f for f in FEATURES if not (f == "eta" and kind.eta is None))
         features[kind.name].keys(set(names))
         for name in names:
-            inputs[kind.name, name] = _feature(features[kind.name][name], kind, name, fmt)
+            angle = reference == "met" and name == "phi" and kind.first_slot != azimuth().met
+            inputs[kind.name, name] = _feature(features[kind.name][name], kind, name, angle, fmt)
     here = tuple((kind.name, PRESENT) for kind in spec.types)
     connected = feature_pairs(node["connected"], (*inputs, *here)) if "connected" in node else tuple(inputs)
     if set(here) & set(connected) and (fmt.integer < 1 or fmt.fraction < 0):
         raise node["format"].fault("a format that holds 1, the input of a present object")
-    return fmt, inputs, connected
+    return fmt, reference, inputs, connected
 
 
 def _layer(node: Node) -> LayerCard:
@@ -272,7 +284,7 @@ def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = No
     spec = objects() if spec is None else spec
     node = Node(document, file)
     node.keys({"name", "version", "description", "input", "layers", "score", "training"})
-    fmt, inputs, connected = _inputs(node["input"], spec)
+    fmt, reference, inputs, connected = _inputs(node["input"], spec)
     layers = tuple(_layer(item) for item in node["layers"])
     names = [layer.name for layer in layers]
     if not names or len(set(names)) != len(names):
@@ -286,6 +298,7 @@ def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = No
         version=node["version"].text(),
         description=node["description"].text(),
         input_format=fmt,
+        azimuth=reference,
         inputs=inputs,
         connected=connected,
         layers=layers,

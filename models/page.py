@@ -63,7 +63,8 @@ def layers(model: Model) -> list[str]:
                      _format(layer.weight_format), weights, _digits(layer.weight)])  # fmt: skip
         before = len(layer.bias)
     titles = ["layer", "shape", "values", "weights", "weights that are not 0", "signed digits"]
-    return [*_table(titles, rows), f"Score: {network.score_text}, {network.score_width} bits.", ""]
+    from_met = ["Inputs: phi of objects is their angle to MET, 0 to pi.", ""] if network.input.azimuth == "met" else []
+    return [*_table(titles, rows), *from_met, f"Score: {network.score_text}, {network.score_width} bits.", ""]
 
 
 def _digits(weight: np.ndarray) -> str:

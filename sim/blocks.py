@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ad40 import objects, spec
 from ad40.errors import MissingTool
 from ad40.files import read_json
 from sim import runner
@@ -45,6 +46,14 @@ def _tables(signed: bool) -> dict[str, int]:
             "OFFSET": _fields(*offsets), "SHIFT": _fields(*shifts)}  # fmt: skip
 
 
+def _azimuth() -> dict[str, int]:
+    """What a normalise stage with phi relative to MET is given besides."""
+    slots = spec.objects().slots
+    widths = [width for kind in slots for width in (0, 0, kind.phi.bits + 1)]
+    return {"AZIMUTH_MET": 1, "MET": objects.azimuth().met, "CODE_WIDTH": _fields(*widths),
+            "TURN": _fields(*(kind.phi.steps for kind in slots))}  # fmt: skip
+
+
 BLOCKS: dict[str, Block] = {
     "prescale": Block(("prescale",), ({"FACTOR_BITS": 20},)),
     "threshold": Block(
@@ -61,7 +70,12 @@ BLOCKS: dict[str, Block] = {
           "LAST": _fields(0, 5, 17, 19), "ROW": _fields(7, 2, 4, 1, width=3)},),
     ),
     "normalise": Block(
-        ("delay", "normalise"), (_tables(signed=False) | {"STAGES": 1}, _tables(signed=True) | {"STAGES": 3})
+        ("delay", "angle", "normalise"),
+        (
+            _tables(signed=False) | {"STAGES": 1},
+            _tables(signed=True) | {"STAGES": 3},
+            _tables(signed=True) | _azimuth() | {"STAGES": 1},
+        ),
     ),
     "unpack": Block(("unpack",), package={}),
     "registers": Block(("registers",), package={}),

@@ -7,12 +7,14 @@ from typing import Any
 import cocotb
 import numpy as np
 
+from ad40 import objects, spec
 from ad40.emulator import Emulator
 from ad40.fixed import Fixed
-from ad40.network import InputStage, Layer, Network, Score
+from ad40.network import AZIMUTHS, InputStage, Layer, Network, Score
 from sim.bench import PARAMETERS, draw, edge, join, settle, split, start
 
 N_INPUTS, CODE_BITS, X_BITS = 3 * PARAMETERS["N_OBJECTS"], PARAMETERS["CODE_BITS"], PARAMETERS["X_BITS"]
+AZIMUTH = AZIMUTHS[PARAMETERS.get("AZIMUTH_MET", 0)]
 STAGES, SIGNED = PARAMETERS["STAGES"], bool(PARAMETERS["X_SIGNED"])
 X = Fixed(SIGNED, 2, X_BITS - 2 - SIGNED)
 
@@ -27,7 +29,7 @@ def emulator() -> Emulator:
     fmt = Fixed(True, 1, 2)
     zero = np.zeros(N_INPUTS, np.int64)
     layer = Layer("none", np.zeros((N_INPUTS, N_INPUTS), np.int64), fmt, zero, fmt, "linear", X)
-    stage = InputStage(table("OFFSET"), table("SHIFT"), X)
+    stage = InputStage(table("OFFSET"), table("SHIFT"), X, azimuth=AZIMUTH)
     return Emulator(Network("bench", "0", "", stage, (layer,), Score("masked_l1", zero == 0)))
 
 
@@ -43,6 +45,14 @@ async def equals_the_input_stage(dut: Any) -> None:
     codes = np.where(near, np.floor(edges) + rng.integers(-1, 2, codes.shape), codes)
     codes = np.clip(codes, -half, half - 1).astype(np.int32)
     codes[0], codes[1], codes[2] = -half, half - 1, 0
+    if AZIMUTH == "met":  # any phi that a field holds, and objects on both sides of MET and of the way round
+        for slot, kind in enumerate(spec.objects().slots):
+            phi = codes[:, 3 * slot + 2] % (1 << kind.phi.bits)
+            met = objects.azimuth().per_met[slot] * codes[:, 2]
+            close = (
+                met + np.where(rng.random(n) < 0.5, 0, kind.phi.steps // 2) + rng.integers(-3, 4, n)
+            ) % kind.phi.steps
+            codes[:, 3 * slot + 2] = np.where((rng.random(n) < 0.5) & (slot > 0), close, phi)
     codes[:, ::3] *= rng.random((n, N_INPUTS // 3)) < 0.8  # an object is there when its pt is not 0
     wanted = emulator().inputs(codes.reshape(n, -1, 3))
     present = codes[:, ::3] != 0

@@ -37,12 +37,24 @@ def _assertions(network: Network, model: int) -> list[str]:
             _field(low + kind.eta.low, kind.eta.bits, True) if kind.eta else f"{WIDE}'sd0",
             _field(low + kind.phi.low, kind.phi.bits, False),
         )
+        phi_of_met, per_met = f"met_{model}", kind.phi.steps // spec.objects()["met"].phi.steps
         for feature, code in enumerate(codes):
             i = slot * objects.N_FEATURES + feature
             shift, width = int(stage.shift[i]), fmt.width
             x = f"x_{model}[{i * width}+:{width}]"
             sign = f"x_{model}[{(i + 1) * width - 1}]" if fmt.signed else "1'b0"
             d, y = f"d_{model}_{i}", f"y_{model}_{i}"
+            if stage.azimuth == "met" and feature == objects.PHI and kind.name == "met":
+                lines.append(f"  wire signed [{WIDE - 1}:0] {phi_of_met} = {code};")
+                lines.append(f"  wire {phi_of_met}_here = {pt} != 0;")
+            elif stage.azimuth == "met" and feature == objects.PHI:
+                a, b = f"a_{model}_{i}", f"b_{model}_{i}"
+                lines += [
+                    f"  wire signed [{WIDE - 1}:0] {a} = $signed({code}) - {_number(per_met)} * {phi_of_met};",
+                    f"  wire signed [{WIDE - 1}:0] {b} = {a} < 0 ? -{a} : {a};",
+                ]
+                turn = _number(kind.phi.steps)
+                code = f"({b} < {turn} - {b} ? {b} : {turn} - {b})"
             lines += [
                 f"  wire signed [{WIDE - 1}:0] {d} = $signed({code}) - {_number(int(stage.offset[i]))};",
                 f"  wire signed [{WIDE - 1}:0] {y} = $signed({{{{{WIDE - width}{{{sign}}}}}, {x}}});",
@@ -59,8 +71,9 @@ def _assertions(network: Network, model: int) -> list[str]:
                 f"{y} == {_number(most)} ? {above} : {y} == {_number(least)} ? {below} : "
                 f"({_number(least)} < {y} && {y} < {_number(most)} && {inside})"
             )
+            there = f"{pt} != 0" + (f" && {phi_of_met}_here" if stage.angles[i] else "")
             label = f"m{model}_{name}_{spec.FEATURES[feature]}"
-            lines.append(f"  always_comb if (filled[STAGES]) {label} : assert ({pt} != 0 ? ({here}) : {y} == 0);")
+            lines.append(f"  always_comb if (filled[STAGES]) {label} : assert ({there} ? ({here}) : {y} == 0);")
         lines += [
             "  always_comb if (filled[STAGES]) begin",
             f"    m{model}_{name}_present : assert (present_{model}[{slot}] == ({pt} != 0));",

@@ -242,17 +242,24 @@ HAND_WRITTEN: tuple[Proof, ...] = (
 def input_stages(trigger: Trigger, timing: LatencySpec) -> Proof:
     """The generated input stages of all models of a design."""
     stages = timing.stages["normalise"]
+    from_met = (
+        Fault("angle", "assign negated = sign ^ beyond;", "assign negated = sign;"),
+        Fault("angle", "TURN + 1 - OFFSET", "TURN - OFFSET"),
+        Fault("normalise", "present[i/3] && present[MET] ? clipped", "present[i/3] ? clipped"),
+    )
+    angles = any(network.input.angles.any() for network in trigger.networks)
     return Proof(
         "input stages",
         "unpack and normalise of every model equal their integer definition, for all words and every input",
         "algorithm",
-        ("ad40_pkg", "delay", "unpack", "normalise", "algorithm"),
+        ("ad40_pkg", "delay", "unpack", "angle", "normalise", "algorithm"),
         (
             Fault("normalise", "centred >>> INPUT_SHIFT", "centred >>> (INPUT_SHIFT + 1)"),
             Fault("normalise", "assign sign = shifted", "assign sign = !shifted"),
             Fault("normalise", "present[i/3] ? clipped", "1'b1 ? clipped"),
             Fault("ad40_pkg", "OFFSET = {32'h", "OFFSET = {32'h1"),
             Fault("ad40_pkg", "PHI_BITS = {32'h8", "PHI_BITS = {32'h7"),
+            *(from_met if angles else ()),
         ),
         text=input_stage.properties(trigger.networks, stages),
         extra={"networks.sv": input_stage.without_networks(trigger.networks)},

@@ -68,7 +68,7 @@ def edge_codes(emulator: Emulator) -> NDArray[np.int32]:
             alone = np.zeros_like(low)
             alone[slot] = corner[slot]
             events.append(alone)
-    fmt, stage = emulator.network.input.format, emulator.network.input
+    fmt, stage, scale = emulator.network.input.format, emulator.network.input, objects.azimuth()
     for slot, kind in enumerate(slots):
         for feature in range(objects.N_FEATURES):
             index = slot * objects.N_FEATURES + feature
@@ -80,6 +80,9 @@ def edge_codes(emulator: Emulator) -> NDArray[np.int32]:
             for x in (fmt.min_code, fmt.min_code + 1, -1, 0, 1, fmt.max_code, fmt.max_code + 1):
                 edge = offset + (x << shift if shift >= 0 else x >> -shift)
                 values |= {edge - 1, edge, edge + 1}
+            if stage.angles[index]:  # those steps, seen from MET, on both sides of it
+                centre = int(scale.per_met[slot] * middle[scale.met, objects.PHI])
+                values |= {(centre + sign * v) % kind.phi.steps for v in values for sign in (-1, 1)}
             for value in sorted(v for v in values if first <= v <= last):
                 event = middle.copy()
                 event[slot, feature] = value

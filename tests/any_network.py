@@ -16,7 +16,9 @@ from ad40.network import InputStage, Layer, Network
 from ad40.score import Factor, Score
 
 
-def any_network(seed: int, name: str = "any", bits: int = 8, kind: str = "masked_l1", present: bool = False) -> Network:
+def any_network(
+    seed: int, name: str = "any", bits: int = 8, kind: str = "masked_l1", present: bool = False, azimuth: str = "absolute"
+) -> Network:
     """Three layers with random formats of up to `bits` fraction bits, roundings, overflows, activations, input shifts
     both ways, and a score of a kind with some of what it may use."""
     rng = np.random.default_rng(seed)
@@ -45,14 +47,15 @@ def any_network(seed: int, name: str = "any", bits: int = 8, kind: str = "masked
         rng.integers(-3, 5, objects.N_INPUTS),
         Fixed(bool(rng.integers(2)), 2, int(rng.integers(2, 7))),
         present,
+        azimuth,
     )
     return Network(name, str(seed), spec.objects().hash, stage, tuple(layers), any_score(rng, kind, last))
 
 
-def spreading_network(kind: str, bits: int, present: bool) -> Network:
+def spreading_network(kind: str, bits: int, present: bool, azimuth: str = "absolute") -> Network:
     """The first random network of a kind whose scores of some edge codes are not all the same."""
     for seed in range(300, 400):
-        network = any_network(seed, bits=bits, kind=kind, present=present)
+        network = any_network(seed, bits=bits, kind=kind, present=present, azimuth=azimuth)
         if len(set(score_by_definition(network, edge_codes(network)[:20]))) > 3:
             return network
     raise AssertionError(f"no score of {kind} spreads")
@@ -98,7 +101,10 @@ def any_model(network: Network) -> Model:
 def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
     """hw_score of codes int32 (n, 19, 3) of any size, in Python integers without bound."""
     fmt = network.input.format
-    x = codes.reshape(len(codes), -1).astype(object) - network.input.offset.astype(object)
+    x = codes.astype(object)
+    if network.input.azimuth == "met":
+        x = angles_by_definition(x)
+    x = x.reshape(len(codes), -1) - network.input.offset.astype(object)
     shift = network.input.shift
     x = np.array(
         [[v >> int(s) if s >= 0 else v << -int(s) for v, s in zip(row, shift, strict=True)] for row in x], object
@@ -106,6 +112,8 @@ def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
     x = np.minimum(np.maximum(x, fmt.min_code), fmt.max_code)
     here = np.repeat(objects.present(codes), objects.N_FEATURES, axis=1)
     x = np.where(here, x, 0)
+    if network.input.azimuth == "met":  # no angles to a MET that is not there
+        x[codes[:, 0, objects.PT] == 0, 5::3] = 0
     y, fraction = x, fmt.fraction
     if network.input.present:
         y = np.concatenate([x, objects.present(codes).astype(object) * 2**fraction], axis=1)
@@ -139,6 +147,18 @@ def score_by_definition(network: Network, codes: np.ndarray) -> list[int]:
             difference = difference * here
         terms = np.abs(difference) if score.kind == "masked_l1" else difference**2
     return [int(v) // 2**score.shift for v in terms.sum(axis=1)]
+
+
+def angles_by_definition(codes: np.ndarray) -> np.ndarray:
+    """The azimuth "met" for codes (n, 19, 3) of Python integers. Codes beyond any word count as the largest one."""
+    types, result = spec.objects(), codes.copy()
+    for event in result:
+        limited = [min(max(phi, -objects.MAX_CODE), objects.MAX_CODE) for phi in event[:, objects.PHI]]
+        for slot, kind in enumerate(types.slots):
+            if kind.name != "met":
+                d = abs(limited[slot] - kind.phi.steps // types["met"].phi.steps * limited[0])
+                event[slot, objects.PHI] = min(d, kind.phi.steps - d)
+    return result
 
 
 def _quantise(value: int, fraction: int, to: Fixed) -> int:

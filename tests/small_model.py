@@ -41,9 +41,11 @@ KINDS: dict[str, tuple[Shape, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def write_small_model(folder: Path, seed: int = 5, name: str = "small", kind: str = "", present: bool = False) -> Path:
+def write_small_model(
+    folder: Path, seed: int = 5, name: str = "small", kind: str = "", present: bool = False, from_met: bool = False
+) -> Path:
     """57-6-3-6-57 with the inputs of the released card, a quarter of the weights set; or with a score of another kind.
-    present: the presence of leptons and jets are inputs too."""
+    present: the presence of leptons and jets are inputs too. from_met: phi is relative to MET."""
     from models import build
     from models.card import read_card
     from training.freeze import freeze_network, thresholds
@@ -68,6 +70,13 @@ def write_small_model(folder: Path, seed: int = 5, name: str = "small", kind: st
         card["score"] = {"kind": kind, **score}
     if present:
         card["input"]["connected"] += ["egamma.present", "muon.present", "jet.present"]
+    if from_met:
+        card["input"]["azimuth"] = "met"
+        for kind_name, offset, shift in (("egamma", 0, 3), ("muon", 40, 4), ("jet", -5, 1)):
+            phi = {"offset": offset, "shift": shift, "range": [0.5, 1.5]}
+            card["input"]["features"][kind_name]["phi"] = phi
+            if f"{kind_name}.phi" not in card["input"].setdefault("connected", []):
+                card["input"]["connected"].append(f"{kind_name}.phi")
     write_yaml(folder / "model.yaml", card)
     parsed = read_card(folder / "model.yaml")
     model, rng = build.build(parsed), np.random.default_rng(seed)

@@ -1,16 +1,20 @@
 // Codes -> inputs of one network: x = clip((code - offset) >>> shift); a negative shift is a left shift. The three
-// inputs of an absent object are 0. Offsets, shifts and limits are those of the model card: see `algorithm`, which
-// is generated and sets every parameter.
+// inputs of an absent object are 0. With AZIMUTH_MET the code of phi, of all objects but MET, is its angle to MET:
+// d = |phi - k phi of MET|, then the smaller of d and a turn less d; without MET these inputs are 0. Offsets, shifts and
+// limits are those of the model card: see `algorithm`, which is generated and sets every parameter.
 module normalise #(
     parameter int N_OBJECTS = 1,   // objects of an event; three codes each
     parameter int CODE_BITS = 13,  // signed width of a code
     parameter int X_BITS = 8,      // width of a network input
     parameter bit X_SIGNED = 0,    // network inputs are two's complement; they saturate at the ends of X_BITS
     parameter int WORK_BITS = 16,  // signed width that holds every code after offset and shift, and the limits
+    parameter bit AZIMUTH_MET = 0, // phi of objects is relative to MET (needs CODE_WIDTH of phi and TURN); 0: as it is
+    parameter int MET = 0,         // the object that is MET
     parameter int STAGES = 1,      // clocks from codes to x; 0: the network's first stage holds the arithmetic, too
     parameter logic [N_OBJECTS*3*32-1:0] CODE_WIDTH = '0,  // per input, 32 bits each: signed bits in use; 0: CODE_BITS
     parameter logic [N_OBJECTS*3*32-1:0] OFFSET = '0,  // per input, signed 32 bits each, index 0 in the lowest bits
-    parameter logic [N_OBJECTS*3*32-1:0] SHIFT = '0    // per input, signed 32 bits each; negative: to the left
+    parameter logic [N_OBJECTS*3*32-1:0] SHIFT = '0,   // per input, signed 32 bits each; negative: to the left
+    parameter logic [N_OBJECTS*32-1:0] TURN = '0  // per object, 32 bits each: phi codes of a turn, for AZIMUTH_MET
 ) (
     input  logic                             clk,
     input  logic [N_OBJECTS*3*CODE_BITS-1:0] codes,     // as `unpack` delivers them
@@ -37,13 +41,29 @@ module normalise #(
       localparam int INPUT_SHIFT = SHIFT[32*i+:32];
       localparam int WIDTH = CODE_WIDTH[32*i+:32] == 0 ? CODE_BITS : CODE_WIDTH[32*i+:32];
       localparam int HALF = 1 << (WIDTH - 1);
+      localparam bit IS_ANGLE = AZIMUTH_MET && i % 3 == 2 && i / 3 != MET;
       // A chain of carries takes as long for many bits as for few; gates would ripple through them one by one.
       localparam bit CHAIN = INPUT_OFFSET[3:0] != '0 && INPUT_OFFSET >= -HALF && INPUT_OFFSET < HALF;
       logic signed [WORK_BITS-1:0] code, centred, shifted;
       logic [X_BITS-1:0] clipped;
       logic sign, fits;  // fits: no bit is lost. Bits say so; a comparison would be a chain of carries.
       assign code = {{(WORK_BITS - CODE_BITS) {codes[(i+1)*CODE_BITS-1]}}, codes[i*CODE_BITS+:CODE_BITS]};
-      if (CHAIN) begin : g_chain
+      if (IS_ANGLE) begin : g_angle
+        localparam int OBJECT_TURN = TURN[32*(i/3)+:32];
+        localparam int MET_BITS = CODE_WIDTH[32*(3*MET+2)+:32] - 1;
+        angle #(
+            .PHI_BITS (WIDTH - 1),
+            .MET_BITS (MET_BITS),
+            .TURN     (OBJECT_TURN),
+            .PER_MET  (OBJECT_TURN / TURN[32*MET+:32]),
+            .OFFSET   (INPUT_OFFSET),
+            .WORK_BITS(WORK_BITS)
+        ) angle_i (
+            .phi    (codes[i*CODE_BITS+:WIDTH-1]),
+            .met    (codes[(3*MET+2)*CODE_BITS+:MET_BITS]),
+            .centred(centred)
+        );
+      end else if (CHAIN) begin : g_chain
         logic signed [WIDTH-1:0] used;
         logic signed [WIDTH:0] difference;
         assign used = codes[i*CODE_BITS+:WIDTH];
@@ -68,6 +88,8 @@ module normalise #(
       // The pt of an absent object is 0, and of unsigned inputs 0 - offset is clipped to 0 unless it is above
       if (i % 3 == 0 && !X_SIGNED && INPUT_OFFSET >= 0) begin : g_absent
         assign x_now[i*X_BITS+:X_BITS] = clipped;
+      end else if (IS_ANGLE) begin : g_gated_twice
+        assign x_now[i*X_BITS+:X_BITS] = present[i/3] && present[MET] ? clipped : '0;
       end else begin : g_gated
         assign x_now[i*X_BITS+:X_BITS] = present[i/3] ? clipped : '0;
       end

@@ -21,9 +21,9 @@ if any(importlib.util.find_spec(name) is None for name in ("qkeras", "hls4ml", "
 
 @pytest.fixture(scope="module")
 def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student with presence bits and one output, compiled for one bunch crossing."""
+    """A student with presence bits, angles to MET and one output, compiled for one bunch crossing."""
     folder = tmp_path_factory.mktemp("one_bx")
-    model = write_small_model(folder / "student", 5, "student", "output", present=True)
+    model = write_small_model(folder / "student", 5, "student", "output", present=True, from_met=True)
     command = ["compile", str(model), "--clock", "ugt240_bx", "--output", str(folder / "firmware")]
     assert main([*command, "--json", str(folder / "compile.json")]) == 0
     summary = json.loads((folder / "compile.json").read_text())

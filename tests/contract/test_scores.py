@@ -25,7 +25,7 @@ from firmware.verify import climb
 from training.freeze import edge_events
 
 SIMULATED, OTHERS = ("masked_l2", "distance", "rz"), ("sum_squares", "kl", "output")
-WITH_PRESENCE = ("distance", "output")
+WITH_PRESENCE, WITH_ANGLES = ("distance", "output"), ("distance", "kl")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert {*SIMULATED, *OTHERS} == set(KINDS)
     folder = tmp_path_factory.mktemp("scores")
     for kinds in (SIMULATED, OTHERS):
-        models = [write_small_model(folder / kind, 5, kind, kind, kind in WITH_PRESENCE) for kind in kinds]
+        models = [
+            write_small_model(folder / kind, 5, kind, kind, kind in WITH_PRESENCE, kind in WITH_ANGLES)
+            for kind in kinds
+        ]
         menu = write_common_menu(folder / f"menu_{kinds[0]}.yaml", models)
         command = ["compile", *map(str, models), "--menu", str(menu), "--output", str(folder / f"fw_{kinds[0]}")]
         assert main(command) == 0
@@ -52,7 +55,8 @@ def codes() -> np.ndarray:
 def test_the_software_rungs_hold(folder: Path, codes: np.ndarray, kinds: tuple[str, ...]) -> None:
     design = read_design([folder / kind for kind in kinds], folder / f"menu_{kinds[0]}.yaml")
     for network in design.trigger.networks:
-        assert network.input.present == (network.name in WITH_PRESENCE) and network.format_version == 2
+        assert network.input.present == (network.name in WITH_PRESENCE)
+        assert network.input.angles.any() == (network.name in WITH_ANGLES) == (network.format_version == 3)
     for ladder in climb(design, folder / f"fw_{kinds[0]}", codes):
         assert ladder.faults() == []
         assert [(rung.events, rung.mismatches) for rung in ladder.rungs.values()] == [(len(codes), 0)] * 3

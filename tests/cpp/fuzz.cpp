@@ -59,19 +59,43 @@ void plain_layers(ad40::kernel::List<L...>, std::vector<std::int64_t> &y) {
   ((y = plain_layer<L>(y)), ...);
 }
 
+// A code, or the angle to MET in its place. Codes beyond any word count as the largest one.
+template <class Net>
+std::int64_t plain_code(const std::int32_t *codes, std::size_t index, [[maybe_unused]] std::size_t input) {
+  if constexpr (Net::angles_to_met) {
+    const auto limited = [codes](std::size_t k) {
+      return std::max<std::int64_t>(-Net::code_max, std::min<std::int64_t>(Net::code_max, codes[k]));
+    };
+    const std::int64_t turn = Net::angles[input].turn;
+    if (turn != 0) {
+      const std::int64_t d = std::abs(limited(index) - Net::angles[input].per_met * limited(3 * Net::met + 2));
+      return std::min(d, turn - d);
+    }
+  }
+  return codes[index];
+}
+
+// An angle to MET where there is none.
+template <class Net>
+bool without_met([[maybe_unused]] const std::int32_t *codes, [[maybe_unused]] std::size_t input) {
+  if constexpr (Net::angles_to_met) return Net::angles[input].turn != 0 && codes[3 * Net::met] == 0;
+  return false;
+}
+
 // The score by its definition: one event, 64 bits, no blocks.
+template <class Net>
 std::uint32_t plain_score(const std::int32_t *codes) {
-  using Net = ad40_network;
   std::vector<std::int64_t> x(kInputs, 0);
-  for (const auto &in : Net::inputs) {
+  for (std::size_t i = 0; i < std::size(Net::inputs); ++i) {
+    const auto &in = Net::inputs[i];
     const auto index = static_cast<std::size_t>(in.index);
-    std::int64_t v = std::int64_t{codes[index]} - std::int64_t{in.offset};
+    std::int64_t v = plain_code<Net>(codes, index, i) - std::int64_t{in.offset};
     v = (v >> in.right) * std::int64_t{in.left};
     v = std::max<std::int64_t>(Net::min, std::min<std::int64_t>(Net::max, v));
-    x[index] = codes[index / 3 * 3] != 0 ? v : 0;
+    x[index] = codes[index / 3 * 3] != 0 && !without_met<Net>(codes, i) ? v : 0;
   }
   std::vector<std::int64_t> y = x;
-  plain_layers(Net::Layers(), y);
+  plain_layers(typename Net::Layers(), y);
   std::int64_t total = 0;
   for (const auto &s : Net::scored) {
     const auto i = static_cast<std::size_t>(s.input), k = static_cast<std::size_t>(s.output);
@@ -103,7 +127,7 @@ void fuzz_codes(const unsigned char *data, std::size_t size) {
   require(ad40_score_batch(codes.data(), n, scores.data()) == AD40_OK, "a batch of codes");
   for (std::size_t e = 0; e < n; ++e) {
     const std::int32_t *event = codes.data() + e * kInputs;
-    require(plain_score(event) == scores[e], "a batch gives the score of the definition");
+    require(plain_score<ad40_network>(event) == scores[e], "a batch gives the score of the definition");
     require(three_calls(event) == scores[e], "the three calls give the score of the batch");
   }
   std::size_t where = codes.size();
@@ -123,7 +147,7 @@ void fuzz_words(const unsigned char *data, std::size_t size) {
       const auto bits = static_cast<std::int64_t>(words[e * kObjects + i / 3] >> field.shift & field.mask);
       codes[i] = static_cast<std::int32_t>(field.sign && bits >= field.sign ? bits - 2 * std::int64_t{field.sign} : bits);
     }
-    require(plain_score(codes) == scores[e], "words give the score of their codes");
+    require(plain_score<ad40_network>(codes) == scores[e], "words give the score of their codes");
     require(three_calls(words.data() + e * kObjects) == scores[e], "the three calls give the score of the batch");
   }
 }

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ad40 import golden, spec
 from ad40.cli import main
 from ad40.emulator import Emulator
 from ad40.events import write_hw_sample
 from ad40.files import read_yaml, write_yaml
 from ad40.model import read_model
-from ad40.objects import encode
+from ad40.objects import encode, present
 from tests.conftest import random_events
 
 if importlib.util.find_spec("qkeras") is None:  # importing it here would choose the wrong Keras
@@ -73,6 +74,32 @@ def model(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
     assert train(sample, folder, "--json", folder.parent / "train.json") == 0
     return folder
+
+
+def test_training_on_angles_to_met(sample: Path, tmp_path: Path) -> None:
+    """Eight units that see the angles of leptons and jets to MET: trained, frozen, and blind to a rotation."""
+    document = read_yaml(CARD)
+    hidden, last = document["layers"][0] | {"units": 8}, document["layers"][-1]
+    document |= {"name": "angles", "layers": [hidden, last]}
+    document["input"] |= {"azimuth": "met", "connected": ["met.pt", "egamma.phi", "muon.phi", "jet.phi", "jet.pt"]}
+    for kind, shift in (("egamma", 2), ("muon", 4), ("jet", 2)):
+        document["input"]["features"][kind]["phi"] = {"offset": 0, "shift": shift, "range": [0, 3.14]}
+    document["score"]["features"] = ["met.pt", "egamma.phi", "jet.pt"]
+    card, folder = tmp_path / "card.yaml", tmp_path / "angles"
+    write_yaml(card, document)
+    arguments = ["train", card, "--output", folder, "--sample", sample, "--epochs", 2]
+    assert main([str(a) for a in arguments]) == 0
+    trained = read_model(folder)
+    assert trained.network.input.azimuth == "met" and golden.check(trained).wrong == 0
+    assert trained.network.used_inputs[5::3].any() and not trained.network.used_inputs[2]
+    codes = softened(500, 9, 0.4)
+    turned = codes.copy()
+    for kind in spec.objects().types:
+        phi = turned[:, kind.slots, 2]
+        phi[:] = (phi + kind.phi.steps // 4) % kind.phi.steps
+    turned[~present(turned)] = 0
+    scores = Emulator(trained.network).score(codes)
+    assert np.array_equal(Emulator(trained.network).score(turned), scores) and len(np.unique(scores)) > 20
 
 
 def test_training_writes_a_complete_model_folder(model):

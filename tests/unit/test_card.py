@@ -216,6 +216,22 @@ def test_presence_needs_a_bit_for_one(document):
     refused(document, "input.format", "a format that holds 1")
 
 
+def test_phi_may_be_measured_from_met(document):
+    absolute = parse_card(document, "card.yaml")
+    document["input"]["azimuth"] = "absolute"
+    assert parse_card(document, "card.yaml").input_stage(spec.objects()).azimuth == absolute.azimuth == "absolute"
+    document["input"]["azimuth"] = "met"
+    refused(document, "input.features.egamma.phi.range[1]", "an angle of egamma to MET, 0 to pi rad")
+    for name in ("egamma", "muon", "jet"):
+        document["input"]["features"][name]["phi"] = {"offset": 0, "shift": 3 + 2 * (name == "muon"), "range": [0, 3.14159]}
+    stage = parse_card(document, "card.yaml").input_stage(spec.objects())
+    assert stage.azimuth == "met" and np.flatnonzero(stage.angles).tolist() == list(range(5, 57, 3))
+    document["input"]["features"]["jet"]["phi"]["range"] = [-0.1, 3]
+    refused(document, "input.features.jet.phi.range[0]", "an angle of jet to MET, 0 to pi rad")
+    document["input"]["azimuth"] = "jet"
+    refused(document, "input.azimuth", "one of absolute, met")
+
+
 def test_a_leaky_slope_is_a_power_of_two(document):
     document["layers"][0] |= {"activation": "leaky_relu", "slope": 0.125}
     assert parse_card(document, "card.yaml").layers[0].slope_shift == 3

@@ -1,15 +1,17 @@
 """The emulator against the definition in exact Python integers, and against itself cut in pieces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ad40 import objects
+from ad40 import objects, spec
 from ad40.emulator import Emulator
 from ad40.errors import Ad40Error
 from ad40.fixed import OVERFLOW, ROUNDING, Fixed
-from ad40.network import InputStage, Layer, Network, Score, output_codes, score_codes
+from ad40.network import AZIMUTHS, InputStage, Layer, Network, Score, output_codes, score_codes
 from ad40.score import KINDS
 from tests.any_network import any_network, score_by_definition
 from tests.conftest import make_network
@@ -85,9 +87,13 @@ def test_any_formats(data: st.DataObject, codes: np.ndarray) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), present=st.booleans())
-def test_every_score_follows_its_definition(seed: int, kind: str, present: bool, codes: np.ndarray) -> None:
-    network = any_network(seed, kind=kind, present=present)
+@given(
+    seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), present=st.booleans(), azimuth=st.sampled_from(AZIMUTHS)
+)
+def test_every_score_follows_its_definition(
+    seed: int, kind: str, present: bool, azimuth: str, codes: np.ndarray
+) -> None:
+    network = any_network(seed, kind=kind, present=present, azimuth=azimuth)
     some = codes[:120]
     emulator = Emulator(network)
     x = emulator.inputs(some)
@@ -111,6 +117,40 @@ def test_inputs_follow_the_definition(network: Network, codes: np.ndarray) -> No
     expected = np.clip((flat - network.input.offset) >> network.input.shift, fmt.min_code, fmt.max_code)
     expected[~np.repeat(objects.present(codes), 3, axis=1)] = 0
     assert np.array_equal(Emulator(network).inputs(codes), expected)
+
+
+def test_angles_to_met_over_all_pairs_of_codes() -> None:
+    """Every phi of MET with every phi of an object of each type, as angles on the circle."""
+    types = spec.objects()
+    met = types["met"].phi.steps
+    for kind in types.types[1:]:
+        turn, slot = kind.phi.steps, kind.first_slot
+        codes = np.zeros((met * turn, 19, 3), np.int16)
+        codes[:, [0, slot], objects.PT] = 7
+        codes[:, 0, objects.PHI], codes[:, slot, objects.PHI] = (v.ravel() for v in np.mgrid[:met, :turn])
+        found = objects.angles_to_met(codes)
+        difference = 2 * np.pi * (codes[:, slot, objects.PHI] / turn - codes[:, 0, objects.PHI] / met)
+        angle = np.abs(np.angle(np.exp(1j * difference)))
+        assert np.array_equal(found[:, slot, objects.PHI], np.rint(angle / kind.phi.lsb)), kind.name
+        assert np.array_equal(found[:, slot, : objects.PHI], codes[:, slot, : objects.PHI])
+        assert np.array_equal(found[:, 0], codes[:, 0]), "phi of MET stays as it is"
+        assert set(found[:, slot, objects.PHI]) == set(range(turn // 2 + 1))
+
+
+def test_a_rotated_event_has_the_same_inputs(network: Network, codes: np.ndarray) -> None:
+    stage = replace(network.input, azimuth="met")
+    used = np.arange(57) != objects.PHI  # phi of MET, which turns
+    emulator = Emulator(replace(network, input=stage))
+    turned = codes.copy()
+    for kind in spec.objects().types:
+        phi = turned[:, kind.slots, objects.PHI]
+        phi[:] = (phi + 17 * kind.phi.steps // 144) % kind.phi.steps
+    turned[~objects.present(turned)] = 0
+    some, before = objects.present(codes)[:, 0], emulator.inputs(codes)
+    assert np.array_equal(before[:, used], emulator.inputs(turned)[:, used])
+    assert 0 < some.sum() < len(codes) and before[some, 5::3].any() and not before[~some, 5::3].any()
+    turned[~some, 0, objects.PHI] = 99  # of an absent MET: a word may hold anything
+    assert np.array_equal(before[:, used], emulator.inputs(turned)[:, used])
 
 
 def test_the_empty_event_scores_zero(network: Network) -> None:

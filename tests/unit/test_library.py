@@ -62,8 +62,10 @@ def random_codes(n: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def models(model_dir: Path) -> list[Model]:
-    """The released one, one of 32-bit sums, and one of 64-bit sums with seeds in some bunch crossings only."""
-    return [read_model(RELEASED), read_model(model_dir), any_model(any_network(1, bits=20))]
+    """The released one, one of 32-bit sums, one of 64-bit sums with seeds in some bunch crossings only, and one with phi
+    relative to MET."""
+    from_met = spreading_network("masked_l1", 8, False, "met")
+    return [read_model(RELEASED), read_model(model_dir), any_model(any_network(1, bits=20)), any_model(from_met)]
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +128,14 @@ def test_edges_of_fields_and_of_int32(project: SimpleNamespace, models: list[Mod
 
 @needs_compiler
 def test_any_formats(tmp_path: Path) -> None:
-    """Every score, roundings, overflows, shifts both ways, slopes, presence, 16 to 64 bits, and sums that just fit in
-    16 bits and just do not."""
+    """Every score, roundings, overflows, shifts both ways, slopes, presence, angles to MET, 16 to 64 bits, and sums that
+    just fit in 16 bits and just do not."""
     networks = [any_network(seed, bits=bits) for bits in (4, 8, 20) for seed in range(100, 106)]
     networks += [
         spreading_network(kind, bits, present)
         for kind in KINDS[1:] for bits, present in ((8, True), (20, False))
     ]  # fmt: skip
+    networks += [spreading_network(kind, 8, kind == "output", "met") for kind in KINDS]
     networks += [network_reaching(top) for top in (32767, 32768)]
     assert [plan(network).layers[0].bits for network in networks[-2:]] == [16, 32]
     assert {layer.bits for network in networks for layer in plan(network).layers} == {16, 32, 64}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ad40.errors import HashMismatch, InputError, SpecError
-from ad40.network import Network, read_network, write_network
+from ad40.network import AZIMUTHS, Network, read_network, write_network
 from ad40.score import KINDS
 from tests.any_network import any_network
 from tests.conftest import make_network
@@ -37,7 +37,7 @@ def test_largest_score_is_reached(network: Network) -> None:
 
 MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], type[Exception], str]] = {
     "unknown key": (lambda d: d.update(gain=1), SpecError, "gain is an unknown key"),
-    "newer format": (lambda d: d.update(format_version=3), SpecError, "format_version is 3"),
+    "newer format": (lambda d: d.update(format_version=4), SpecError, "format_version is 4"),
     "edited weight": (lambda d: d["layers"][0]["weight"][0].__setitem__(0, 9), HashMismatch, "hash of the content"),
     "other scales": (lambda d: d.update(spec_hash="1" * 64), HashMismatch, "hash"),
     "weight beyond its format": (
@@ -51,14 +51,16 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], type[Exception], str]
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("azimuth", AZIMUTHS)
 @pytest.mark.parametrize("present", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_score_survives_writing(kind: str, present: bool, tmp_path: Path) -> None:
-    network = any_network(3, kind=kind, present=present)
+def test_every_score_survives_writing(kind: str, present: bool, azimuth: str, tmp_path: Path) -> None:
+    network = any_network(3, kind=kind, present=present, azimuth=azimuth)
     write_network(tmp_path / "network.json", network)
     back = read_network(tmp_path / "network.json")
     assert (back.hash, back.score_max, back.score_fraction) == (network.hash, network.score_max, network.score_fraction)
     assert back.format_version == json.loads((tmp_path / "network.json").read_text())["format_version"]
+    assert back.input.azimuth == azimuth and (back.format_version == 3) == (azimuth == "met")
     assert back.widths == network.widths and len(back.output_names) == len(back.output_fractions)
 
 
@@ -67,6 +69,7 @@ def test_a_network_that_version_1_holds_is_written_as_version_1() -> None:
     for kind in KINDS[1:]:
         assert any_network(3, kind=kind).format_version == 2
     assert any_network(3, present=True).format_version == 2
+    assert any_network(3, azimuth="met").format_version == 3
 
 
 def _wide(document: dict[str, Any]) -> None:
@@ -75,6 +78,15 @@ def _wide(document: dict[str, Any]) -> None:
 
 # mistakes in documents of version 2, by the score that they are made in
 LATER: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
+    "azimuth in version 2": (
+        "masked_l2", lambda d: d["input"].update(azimuth="met"), "input.azimuth is an unknown key"),
+    "version 3 without azimuth": (
+        "masked_l2", lambda d: d.update(format_version=3), "input.azimuth is missing"),
+    "azimuth unknown": (
+        "masked_l2", lambda d: (d.update(format_version=3), d["input"].update(azimuth="jet")), "input.azimuth is 'jet'"),
+    "absolute in version 3": (
+        "masked_l2", lambda d: (d.update(format_version=3), d["input"].update(azimuth="absolute")),
+        "format_version is 3; expected 2, the first"),
     "older version": ("masked_l2", lambda d: d.update(format_version=1), "input.present is an unknown key"),
     "present without a bit for 1": (
         "masked_l2", lambda d: d["input"].update(present=True, format={"signed": False, "integer": 0, "fraction": 4}),

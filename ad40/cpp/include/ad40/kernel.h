@@ -32,6 +32,13 @@ struct Input {
   Code left;
 };
 
+// Of an input that is an angle to MET: d = |code - per_met * code of MET|, then the smaller of d and turn - d; the input
+// is 0 without MET.
+template <class Code>
+struct Angle {
+  Code turn, per_met;
+};
+
 // The inputs of an object: inputs[first] up to inputs[last], and the row of x that is its presence, or -1.
 struct Object {
   int slot, first, last, present;
@@ -207,6 +214,15 @@ inline void block(const typename Source::Word *events, std::uint32_t *scores) {
   alignas(64) X x[Net::rows][N];
   alignas(64) X here[kObjects][N];  // all bits where the object is present, none elsewhere
   alignas(64) std::int32_t pt[N], code[N];
+  [[maybe_unused]] alignas(64) Code met[N];    // phi of MET
+  [[maybe_unused]] alignas(64) X met_here[N];  // all bits where MET is present
+  if constexpr (Net::angles_to_met) {
+    for (std::size_t e = 0; e < N; ++e) {
+      const typename Source::Word *event = events + e * Source::per_event;
+      met[e] = clamp<Code>(Source::template value<Net>(event, 3 * Net::met + 2), -Net::code_max, Net::code_max);
+      met_here[e] = static_cast<X>(Source::template value<Net>(event, 3 * Net::met) != 0 ? -1 : 0);
+    }
+  }
   for (const Object &object : Net::objects) {
     for (std::size_t e = 0; e < N; ++e) {
       pt[e] = Source::template value<Net>(events + e * Source::per_event, 3 * object.slot);
@@ -224,10 +240,24 @@ inline void block(const typename Source::Word *events, std::uint32_t *scores) {
         code[e] = Source::template value<Net>(events + e * Source::per_event, in.index);
       }
       const std::int32_t *from = is_pt ? pt : code;
+      if constexpr (Net::angles_to_met) {
+        const Angle<Code> &angle = Net::angles[i];
+        for (std::size_t e = 0; angle.turn != 0 && e < N; ++e) {
+          const Code difference = clamp<Code>(code[e], -Net::code_max, Net::code_max) - met[e] * angle.per_met;
+          const Code distance = difference < 0 ? -difference : difference;
+          const Code other = angle.turn - distance;
+          code[e] = static_cast<std::int32_t>(distance < other ? distance : other);
+        }
+      }
       for (std::size_t e = 0; e < N; ++e) {
         const Code shifted = (clamp<Code>(from[e], in.low, in.high) - in.offset) >> in.right;
         const X clipped = static_cast<X>(clamp<Code>(shifted * in.left, Net::min, Net::max));
         x[in.index][e] = static_cast<X>(clipped & here[object.slot][e]);
+      }
+      if constexpr (Net::angles_to_met) {
+        for (std::size_t e = 0; Net::angles[i].turn != 0 && e < N; ++e) {
+          x[in.index][e] = static_cast<X>(x[in.index][e] & met_here[e]);
+        }
       }
     }
   }
