@@ -24,9 +24,10 @@ ADDERS = (ADD, SUBTRACT, ADD_CONSTANT)
 KEY = {RELU: 0, MUX: 2}  # the operand whose sign decides
 LUT_INPUTS, CARRY_BITS = 6, 4  # of a LUT; of a CARRY4
 MUX_BITS = 2  # inputs that the multiplexers F7 and F8 behind the LUTs add
-# Without a register behind the input stage. In `normalise`: LUTs one behind the other up to an input, and up to the
-# presence of an object, and sinks of each; in `links`: the same from the flags of a lane to the gate of its words.
-INPUT_LEVELS, INPUT_SINKS = (3, 2), 4
+# Without a register behind the input stage. In `normalise`: LUTs one behind the other up to an input, up to phi as an
+# angle to MET (a chain counts as a LUT), up to the presence of an object; sinks of each. In `links`: the
+# same from the flags of a lane to the gate of its words.
+INPUT_LEVELS, ANGLE_LEVELS, PRESENT_LEVELS, INPUT_SINKS = 3, 6, 2, 4
 GATE_LEVELS, GATE_SINKS = 2, 128
 SHIFT_CLOCKS = 3  # registers one behind the other that become a shift register
 
@@ -60,7 +61,10 @@ def _input_ns(op: Any) -> float:
     """Delay from the words on the links to an input that has no register in front of it."""
     d = delays()
     gate = (GATE_LEVELS - 1) * (d["lut"] + d["net"]) + d["lut"] + _fan_out(GATE_SINKS)
-    return gate + INPUT_LEVELS[op.data[0] >= objects.N_INPUTS] * (d["lut"] + _fan_out(INPUT_SINKS))
+    index = op.data[0]
+    # who reads phi reads angles: as it is, azimuth says nothing
+    levels = ANGLE_LEVELS if index % objects.N_FEATURES == objects.PHI else INPUT_LEVELS
+    return gate + (levels if index < objects.N_INPUTS else PRESENT_LEVELS) * (d["lut"] + _fan_out(INPUT_SINKS))
 
 
 def operation_delays(ops: Sequence[Any], merged: bool = False) -> list[float]:

@@ -112,11 +112,11 @@ def test_what_waits_for_long_comes_from_a_shift_register() -> None:
 
 
 def test_the_input_stage_behind_the_links() -> None:
-    pt, present = operation(placement.INPUT, data=(0,)), operation(placement.INPUT, data=(57,), bits=1)
-    assert placement.operation_delays([pt, present]) == [0.0, 0.0]
+    inputs = [operation(placement.INPUT, data=(i,)) for i in (0, 5, 57)]  # pt, phi, presence
+    assert placement.operation_delays(inputs) == [0.0, 0.0, 0.0]
     d = delays()
-    levels = [round(ns / (d["lut"] + d["net"])) for ns in placement.operation_delays([pt, present], True)]
-    assert levels == [6, 4], "two LUTs and a wide net of the links, three or two of the input stage"
+    levels = [round(ns / (d["lut"] + d["net"])) for ns in placement.operation_delays(inputs, True)]
+    assert levels == [6, 9, 4], "two LUTs and a wide net of the links, three or more of the input stage"
 
 
 def test_stages_are_added_until_the_mapped_netlist_fits(monkeypatch: pytest.MonkeyPatch) -> None:
