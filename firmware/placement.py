@@ -27,7 +27,7 @@ MUX_BITS = 2  # inputs that the multiplexers F7 and F8 behind the LUTs add
 # Without a register behind the input stage. In `normalise`: LUTs one behind the other up to an input, up to phi as an
 # angle to MET (a chain counts as a LUT), up to the presence of an object; sinks of each. In `links`: the
 # same from the flags of a lane to the gate of its words.
-INPUT_LEVELS, ANGLE_LEVELS, PRESENT_LEVELS, INPUT_SINKS = 3, 6, 2, 4
+INPUT_LEVELS, ANGLE_LEVELS, PRESENT_LEVELS, INPUT_SINKS = 4, 6, 2, 4
 GATE_LEVELS, GATE_SINKS = 2, 128
 SHIFT_CLOCKS = 3  # registers one behind the other that become a shift register
 

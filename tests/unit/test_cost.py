@@ -116,7 +116,7 @@ def test_the_input_stage_behind_the_links() -> None:
     assert placement.operation_delays(inputs) == [0.0, 0.0, 0.0]
     d = delays()
     levels = [round(ns / (d["lut"] + d["net"])) for ns in placement.operation_delays(inputs, True)]
-    assert levels == [6, 9, 4], "two LUTs and a wide net of the links, three or more of the input stage"
+    assert levels == [7, 9, 4], "two LUTs and a wide net of the links, three or more of the input stage"
 
 
 def test_stages_are_added_until_the_mapped_netlist_fits(monkeypatch: pytest.MonkeyPatch) -> None:
