@@ -1,0 +1,113 @@
+"""Transformer autoencoder of the constituents of a jet, trained with the mean squared error (after arXiv 1903.02032 and
+the use of transformers for jets at EuCAIFCon 2025).
+
+Encoder: each constituent a token, self-attention among the tokens of the jet, then their mean squeezed into a few
+numbers. Decoder: the same number of tokens, each from those few numbers and its rank in pt, self-attention, and back
+to (pt fraction, eta, phi). Without the squeeze, attention would copy its input and nothing were anomalous. The error
+is averaged over the constituents that exist. Jets are turned to their longest axis first. Score: ln of the error.
+
+Batches hold jets of similar length and are padded to the longest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from offline.autoencoder.networks import keras
+from offline.jets.jets import Jets
+from offline.jets.network import Batch, Ints, Layers, NetworkModel, NetworkSettings
+from offline.jets.nodes import Nodes, nodes
+
+SCALE = np.array([10.0, 5.0, 5.0], np.float32)  # of pt fraction, eta, phi: numbers of order one
+
+
+@dataclass(frozen=True)
+class TransformerSettings(NetworkSettings):
+    """Of the transformer."""
+
+    epochs: int = field(default=20, metadata={"help": "at most", "least": 1})
+    constituents: int = field(default=40, metadata={"help": "of a jet, the hardest, at most", "least": 2})
+    width: int = field(default=32, metadata={"help": "numbers of a token; a multiple of the heads", "least": 2})
+    heads: int = field(default=4, metadata={"help": "of each attention", "least": 1})
+    layers: int = field(default=2, metadata={"help": "of the encoder, and of the decoder", "least": 1})
+    latent: int = field(default=6, metadata={"help": "numbers between encoder and decoder", "least": 1})
+
+
+class TransformerAutoencoder(NetworkModel):
+    """The network, its loss and its score: see the module."""
+
+    kind, about = "transformer", "transformer autoencoder of the constituents, ln of the mean squared error"
+    settings_type = TransformerSettings
+    settings: TransformerSettings
+
+    def build(self, seeds: Iterator[int]) -> Any:
+        k, net, own = keras(), Layers(), self.settings
+        width = own.width
+
+        def dense(inputs: int, units: int, activation: str | None = None) -> Any:
+            layer = net.add(k.layers.Dense(units, activation, kernel_initializer=k.initializers.GlorotUniform(next(seeds))))  # fmt: skip  # noqa: E501
+            layer.build((None, inputs))
+            return layer
+
+        def block() -> dict[str, Any]:
+            # with a seed of its own Keras would start query, key and value alike: it takes the global one, set by fit
+            attention = net.add(k.layers.MultiHeadAttention(own.heads, max(width // own.heads, 1)))
+            attention.build((None, None, width), (None, None, width))
+            norms = [net.add(k.layers.LayerNormalization(epsilon=1e-5)) for _ in range(2)]
+            for norm in norms:
+                norm.build((None, None, width))
+            return {"attention": attention, "norms": norms,
+                    "dense": [dense(width, 2 * width, "gelu"), dense(2 * width, width)]}  # fmt: skip
+
+        self._token, self._encoder = dense(3, width), [block() for _ in range(own.layers)]
+        self._squeeze, self._expand = dense(width, own.latent), dense(own.latent, width)
+        self._rank = net.add(k.layers.Embedding(own.constituents, width,
+                                                embeddings_initializer=k.initializers.RandomNormal(0, 0.5, next(seeds))))  # fmt: skip  # noqa: E501
+        self._rank.build((None,))
+        self._decoder, self._rebuilt = [block() for _ in range(own.layers)], dense(width, 3)
+        return net
+
+    def prepare(self, jets: Jets) -> Nodes:
+        return nodes(jets, self.settings.constituents, turn=True)
+
+    def lengths(self, inputs: Nodes) -> Ints:
+        return inputs.counts
+
+    def batch(self, inputs: Nodes, rows: Ints, random: np.random.Generator | None) -> Batch:
+        some = inputs.take(rows)
+        values, mask = some.padded(int(some.counts.max()))
+        return [values * SCALE, mask]
+
+    def signature(self) -> list[Any]:
+        import tensorflow as tf
+
+        return [tf.TensorSpec([None, None, 3], tf.float32), tf.TensorSpec([None, None], tf.bool)]
+
+    def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        x, mask = batch  # (b, l, 3), (b, l)
+        weight = tf.cast(mask, tf.float32)
+        count = tf.reduce_sum(weight, axis=1, keepdims=True)  # (b, 1), at least 1
+        tokens = self._through(self._encoder, self._token(x), mask)  # (b, l, width)
+        pooled = tf.reduce_sum(tokens * weight[..., None], axis=1) / count
+        latent = self._squeeze(pooled)  # (b, latent)
+        ranks = self._rank(tf.range(tf.shape(x)[1]))  # (l, width)
+        y = self._through(self._decoder, self._expand(latent)[:, None] + ranks[None], mask)
+        error = tf.reduce_mean(tf.square(self._rebuilt(y) - x), axis=2) * weight  # (b, l)
+        loss = tf.reduce_sum(error, axis=1) / count[:, 0]
+        return loss, tf.math.log(loss + 1e-12)
+
+    def _through(self, blocks: list[dict[str, Any]], x: Any, mask: Any) -> Any:
+        """Pre-norm transformer blocks; a constituent attends to those that exist."""
+        attended = mask[:, None, :]
+        for block in blocks:
+            first, second = block["norms"]
+            y = first(x)
+            x = x + block["attention"](y, y, attention_mask=attended)
+            x = x + block["dense"][1](block["dense"][0](second(x)))
+        return x

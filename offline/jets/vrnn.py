@@ -1,0 +1,137 @@
+"""Variational recurrent network on the sequence of a jet's constituents (arXiv 2105.09274; PRD 108 (2023) 052009).
+
+At step t, with the constituent x_t = (pt fraction, eta, phi) of `offline.jets.preprocess` and the memory h of the
+steps before, a prior p(z | h) is compared with what the constituent says, q(z | x_t, h), and the constituent is
+rebuilt from z and h; a GRU goes on. Loss of a jet: mean over its steps of
+
+    |y_t - x_t|^2 + kl_weight * f_t * KL(q || p)        f_t: the constituent's part of the sequence's pt
+
+Score: 1 - exp(-mean KL), as the published code does, or ln of the mean |y_t - x_t|^2, as one of the papers says.
+A score of the first kind above 0.5 is a published anomaly region. Latent values are sampled in training, and are their
+means in scores. A jet without a sequence (fewer than 3 constituents, or no mass) does not take part in training; its
+mean KL over no step is 0, and so is its score: it is not called anomalous. By MSE it has the smallest score there is.
+
+Published: Adam at 1e-5, batches of 256, 100 epochs, kl_weight 0.1. The default takes larger steps, and fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ad40.errors import InputError
+from offline.autoencoder.networks import keras
+from offline.jets.jets import Jets
+from offline.jets.model import with_constituents
+from offline.jets.network import Batch, Ints, Layers, NetworkModel, NetworkSettings
+from offline.jets.preprocess import MOST, Sequences, sequences
+
+WIDTH = 16  # of every hidden layer and of the memory
+LEAST_SIGMA = 1e-3  # of prior and encoder: KL stays finite
+FLOOR = 1e-12
+
+
+@dataclass(frozen=True)
+class VRNNSettings(NetworkSettings):
+    """Of the VRNN."""
+
+    epochs: int = field(default=20, metadata={"help": "at most", "least": 1})
+    latent: int = field(default=2, metadata={"help": "dimensions of z", "least": 1})
+    kl_weight: float = field(default=0.1, metadata={"help": "of the KL term in the loss", "least": 0})
+    quantity: str = field(default="kl", metadata={"help": "the score: kl or mse", "choices": ("kl", "mse")})
+
+
+class VRNN(NetworkModel):
+    """The network, its loss and its scores: see the module."""
+
+    kind, about = "vrnn", "variational recurrent network on constituents in the frame of the jet"
+    settings_type = VRNNSettings
+    settings: VRNNSettings
+
+    def build(self, seeds: Iterator[int]) -> Any:
+        k, net, latent = keras(), Layers(), self.settings.latent
+
+        def dense(inputs: int, units: int, activation: str | None) -> Any:
+            layer = net.add(k.layers.Dense(units, activation, kernel_initializer=k.initializers.GlorotUniform(next(seeds))))  # fmt: skip  # noqa: E501
+            layer.build((None, inputs))
+            return layer
+
+        def two(inputs: int) -> list[Any]:
+            return [dense(inputs, WIDTH, "relu"), dense(WIDTH, WIDTH, "relu")]
+
+        self._of_x, self._of_z = two(3), two(latent)
+        self._encoder, self._decoder, self._prior = two(2 * WIDTH), two(2 * WIDTH), [dense(WIDTH, WIDTH, "relu")]
+        self._heads = {name: dense(WIDTH, latent, None) for name in ("q mean", "q sigma", "p mean", "p sigma")}
+        self._rebuilt = dense(WIDTH, 3, None)
+        self._memory = net.add(k.layers.GRUCell(
+            WIDTH, kernel_initializer=k.initializers.GlorotUniform(next(seeds)),
+            recurrent_initializer=k.initializers.Orthogonal(seed=next(seeds)),
+        ))  # fmt: skip
+        self._memory.build((None, 2 * WIDTH))
+        return net
+
+    def _before(self, jets: Jets, rows: Ints) -> None:
+        if not (sequences(with_constituents(jets)).length > 0).any():
+            raise InputError(self.kind, "jets", f"{len(jets)} without a frame", "jets of 3 or more constituents")
+
+    def prepare(self, jets: Jets) -> Sequences:
+        return sequences(with_constituents(jets))
+
+    def batch(self, inputs: Sequences, rows: Ints, random: np.random.Generator | None) -> Batch:
+        shape = (len(rows), MOST, self.settings.latent)
+        noise = np.zeros(shape, np.float32) if random is None else random.standard_normal(shape, np.float32)
+        fraction, mask = inputs.fraction[rows], inputs.mask[rows].astype(np.float32)
+        return [inputs.x[rows], fraction, mask, noise]
+
+    def signature(self) -> list[Any]:
+        import tensorflow as tf
+
+        shapes = [(3,), (), (), (self.settings.latent,)]
+        return [tf.TensorSpec([None, MOST, *shape], tf.float32) for shape in shapes]
+
+    def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        x, fraction, mask, noise = batch  # (b, 20, 3), (b, 20), (b, 20), (b, 20, latent)
+        h = tf.zeros([tf.shape(x)[0], WIDTH])
+        errors, divergences = [], []
+        for t in range(MOST):
+            seen = _through(self._of_x, x[:, t])  # (b, 16)
+            prior, encoded = _through(self._prior, h), _through(self._encoder, tf.concat([seen, h], 1))
+            mean, sigma = self._gauss("q", encoded)  # (b, latent)
+            mean0, sigma0 = self._gauss("p", prior)
+            z = _through(self._of_z, mean + sigma * noise[:, t])
+            y = self._rebuilt(_through(self._decoder, tf.concat([z, h], 1)))
+            errors.append(tf.reduce_sum(tf.square(y - x[:, t]), axis=1))
+            divergences.append(kl(mean, sigma, mean0, sigma0))
+            h = self._memory(tf.concat([seen, z], 1), [h])[0]
+        error, divergence = tf.stack(errors, 1) * mask, tf.stack(divergences, 1) * mask
+        steps = tf.maximum(tf.reduce_sum(mask, 1), 1.0)
+        loss = tf.reduce_sum(error + self.settings.kl_weight * fraction * divergence, 1) / steps
+        if self.settings.quantity == "kl":
+            return loss, 1.0 - tf.exp(-tf.reduce_sum(divergence, 1) / steps)
+        return loss, tf.math.log(tf.reduce_sum(error, 1) / steps + FLOOR)
+
+    def _gauss(self, which: str, x: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        return self._heads[f"{which} mean"](x), tf.nn.softplus(self._heads[f"{which} sigma"](x)) + LEAST_SIGMA
+
+
+def _through(layers: list[Any], x: Any) -> Any:
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def kl(mean: Any, sigma: Any, mean0: Any, sigma0: Any) -> Any:
+    """KL divergence (b,) of normal distributions (b, k) with independent components: of (mean, sigma) from
+    (mean0, sigma0)."""
+    import tensorflow as tf
+
+    ratio = tf.square(sigma / sigma0)
+    away = tf.square((mean - mean0) / sigma0)
+    return 0.5 * tf.reduce_sum(ratio + away - 1.0 - tf.math.log(ratio), axis=1)
