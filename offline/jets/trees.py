@@ -78,9 +78,7 @@ def of_forest(forest: Any) -> Trees:
     for estimator, names in zip(forest.estimators_, forest.estimators_features_, strict=True):
         tree = estimator.tree_
         leaf = tree.children_left < 0
-        depth = np.zeros(tree.node_count)
-        for node in np.flatnonzero(~leaf):  # parents stand before their children
-            depth[[tree.children_left[node], tree.children_right[node]]] = depth[node] + 1
+        depth = tree.compute_node_depths() - 1  # of the root: 0
         feature = np.where(leaf, -1, np.asarray(names)[np.maximum(tree.feature, 0)])
         value = np.where(leaf, depth + search_depth(tree.n_node_samples), 0.0)
         parts.append((feature, tree.threshold, tree.children_left, tree.children_right, value))
