@@ -85,24 +85,24 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         }
         tally = {"background": 0, "signal": 0, "unknown": 0, "events_with_jets": 0, "events_with_two_jets": 0}
         with Progress(sum(numbers), "jets") as progress:
-            blocks = _blocks(sources, numbers, clustering, args.jobs, progress)
-            document = jets_file.write(args.output, _counted(blocks, tally), about)
-    if not document["jets"]:
-        args.output.unlink()
-        raise InputError(args.files[0], "jets", f"none in {sum(numbers)} events", f"some above {args.pt_min:g} GeV")
+            blocks = _counted(_blocks(sources, numbers, clustering, args.jobs, progress), tally, args)
+            document = jets_file.write(args.output, blocks, about)
     two = tally["events_with_two_jets"]
     print(f"{args.output}: {document['jets']:,} jets of {sum(numbers):,} events, {two:,} with two jets")
     return {"output": str(args.output), **document, **tally, "seconds": time.monotonic() - begun}
 
 
-def _counted(blocks: Iterator[Jets], tally: dict[str, int]) -> Iterator[Jets]:
-    """The blocks as they are; counts jets by label and events. No event lies in two of them."""
+def _counted(blocks: Iterator[Jets], tally: dict[str, int], args: argparse.Namespace) -> Iterator[Jets]:
+    """The blocks as they are; counts jets by label and events. No event lies in two of them. Refuses files without
+    any jet."""
     for block in blocks:
         for name, label in (("background", BACKGROUND), ("signal", SIGNAL), ("unknown", UNKNOWN)):
             tally[name] += int((block.label == label).sum())
         tally["events_with_jets"] += int((block.which == 0).sum())
         tally["events_with_two_jets"] += int((block.which == 1).sum())
         yield block
+    if not tally["events_with_jets"]:
+        raise InputError(args.files[0], "jets", "none in all events", f"some above {args.pt_min:g} GeV")
 
 
 def _blocks(
