@@ -1,0 +1,198 @@
+"""`ad40 jets cwola`: a search without labels for a resonance of two jets."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40 import __version__
+from ad40.errors import Ad40Error, InputError
+from ad40.files import atomic_path, writable_folder, write_json
+from ad40.progress import Progress
+from offline.figures.book import Book
+from offline.figures.spectrum import Spectrum
+from offline.jets import cwola
+from offline.jets.bump import Bump, bump, fit_range
+from offline.jets.cwola import CwolaSettings, Window, published_windows
+from offline.jets.dijets import LEADING_PT, MAX_DY, SECOND_PT, SETS, Dijets, dijets
+from offline.jets.jets import BACKGROUND, SIGNAL, open_jets
+from offline.jets.merit import merit
+from offline.jets.train_step import parse_settings
+from offline.report.page import Gallery, Section, Table, Text, picture, render
+from offline.statistics import fit
+from offline.statistics.bumphunt import significance
+from offline.statistics.functions import SQRT_S
+
+HELP = "search for a dijet resonance with classifiers of signal region against sidebands, without labels (CWoLa)"
+EPILOG = """examples:
+  ad40 jets cwola build/jets.h5 --output build/cwola
+  ad40 jets cwola build/jets.h5 --features four --window 2900 3300 3700 4100 --output build/cwola"""
+SUMMARY, PAGE = "cwola.json", "cwola.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the step."""
+    parser.add_argument("file", type=Path, metavar="JETS.h5", help="jets file (ad40 jets cluster), labelled or not")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the page to write")
+    parser.add_argument("--features", choices=SETS, default="masses", help="what classifiers see: the two jet masses;"
+                        " masses, their difference and tau ratios (default %(default)s)")  # fmt: skip
+    parser.add_argument("--window", type=float, nargs=4, action="append", metavar=("BELOW", "LOW", "HIGH", "ABOVE"),
+                        help="a signal region LOW to HIGH and the outer ends of its sidebands [GeV]; may be repeated"
+                        " (default: the published eight, from 1.9 to 8.2 TeV)")  # fmt: skip
+    parser.add_argument("--pt", type=float, nargs=2, default=(LEADING_PT, SECOND_PT), metavar=("LEADING", "SECOND"),
+                        help="least pt of the jets [GeV] (default %(default)s)")  # fmt: skip
+    parser.add_argument("--max-dy", type=float, default=MAX_DY, metavar="X",
+                        help="largest difference of the rapidities of the jets (default %(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=40, metavar="N", help="of folds and classifiers")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+                        help="classifier=trees or network, folds, rotations; may be repeated")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """One signal region: the bump for each efficiency, 1 first, or why there is none; merit where labels are known."""
+
+    window: Window
+    bumps: dict[float, Bump]
+    events: tuple[int, int, int]  # lower sideband, signal region, upper sideband
+    reason: str = ""
+    merit: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        w = self.window
+        return {"window": [w.below, w.low, w.high, w.above], "events": list(self.events), "reason": self.reason,
+                "bumps": {f"{e:g}": b.document() for e, b in self.bumps.items()}, "merit": self.merit}  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Search every window; write cwola.json, figures and cwola.html; return the summary."""
+    settings = CwolaSettings(**({"seed": args.seed} | parse_settings(CwolaSettings, _numbers(args.settings))))
+    windows = [Window(*edges) for edges in args.window] if args.window else published_windows()
+    writable_folder(args.output)
+    with open_jets(args.file) as file:
+        events = dijets(file.table(), SETS[args.features], *args.pt, args.max_dy)
+        stand_in, sha256 = file.attributes["stand_in"], file.sha256
+    found = search(events, windows, settings)
+    searched = [one for one in found if not one.reason]
+    if not searched:
+        reasons = "; ".join(f"{one.window.low:.0f} GeV: {one.reason}" for one in found)
+        raise InputError(args.file, "signal regions", "none can be searched", f"more events ({reasons})")
+    trials = len(searched) * len(settings.efficiencies)
+    best = max(((b.z, e, one) for one in searched for e, b in one.bumps.items() if e < 1), key=lambda t: t[0])
+    p = min(best[2].bumps[best[1]].p, 1.0)
+    overall = 1 - (1 - p) ** trials if p > 1e-12 else p * trials
+    summary = {
+        "file": str(args.file), "jets_sha256": sha256, "stand_in": stand_in, "events": len(events),
+        "features": list(events.names), "settings": {"classifier": settings.classifier, "folds": settings.folds,
+        "rotations": settings.rotations, "efficiencies": list(settings.efficiencies), "seed": settings.seed},
+        "windows": [one.document() for one in found],
+        "largest": {"window": [best[2].window.low, best[2].window.high], "efficiency": best[1], "z": best[0],
+                    "local_p": p, "trials": trials, "global_p": overall, "global_z": significance(overall)},
+    }  # fmt: skip
+    write_json(args.output / SUMMARY, summary)
+    page = _page(args.output, found, summary, stand_in)
+    for one in found:
+        print(_line(one))
+    print(f"largest excess: {best[0]:.1f} sigma local, {summary['largest']['global_z']:.1f} after {trials} trials\n"
+          f"written: {page}")  # fmt: skip
+    return {"page": str(page)} | summary
+
+
+def _numbers(texts: list[str]) -> list[str]:
+    for text in texts:
+        if text.startswith("efficiencies"):
+            raise InputError("command line", "--set", repr(text), "classifier, folds or rotations")
+    return texts
+
+
+def search(events: Dijets, windows: list[Window], settings: CwolaSettings) -> list[Found]:
+    """Search signal regions; one that has too few events is left out with the reason."""
+    found = []
+    with Progress(len(windows) * settings.folds * settings.rotations, "cwola", "classifiers") as progress:
+        for window in windows:
+            found.append(one(events, window, settings, progress.update))
+    return found
+
+
+def one(events: Dijets, window: Window, settings: CwolaSettings, tick: Any = lambda: None) -> Found:
+    """One signal region: classifiers, cuts, bump fits."""
+    mass = events.mass
+    low, high = window.sides(mass)
+    counts = int(low.sum()), int(window.signal(mass).sum()), int(high.sum())
+    try:
+        edges = fit_range(mass, window)
+        score = cwola.score(events, window, settings, tick)
+        bumps = {1.0: bump(mass, edges, window)}
+        for efficiency in settings.efficiencies:
+            bumps[efficiency] = bump(mass[score >= -np.log(efficiency)], edges, window)
+    except Ad40Error as error:
+        return Found(window, {}, counts, str(error))
+    return Found(window, bumps, counts, "", _merit(score, events, window))
+
+
+def _merit(score: NDArray[np.float64], events: Dijets, window: Window) -> dict[str, Any] | None:
+    """Figures of merit inside of the signal region, when the file has labels of both kinds."""
+    here = window.signal(events.mass) & ((events.label == SIGNAL) | (events.label == BACKGROUND))
+    signal = events.label[here] == SIGNAL
+    if not signal.any() or signal.all() or (events.label[window.signal(events.mass)] < 0).any():
+        return None
+    return merit(score[here], signal).document()
+
+
+def _line(one: Found) -> str:
+    text = f"{one.window.low:>6.0f} to {one.window.high:<6.0f} GeV: "
+    if one.reason:
+        return text + one.reason
+    text += ", ".join(f"{e:.0%}: {b.z:+.1f}" if e < 1 else f"all: {b.z:+.1f}" for e, b in one.bumps.items())
+    return text + " sigma" + (f"; largest SIC {one.merit['max_sic'][1]:.1f}" if one.merit else "")
+
+
+def _page(folder: Path, found: list[Found], summary: dict[str, Any], stand_in: bool | None) -> Path:
+    status = "stand-in" if stand_in else ""
+    book, sections, rows = Book(folder, {"status": status or None}), [], []
+    drawn: list[tuple[Found, list[Any]]] = []
+    for one in found:
+        entries = []
+        for efficiency, b in one.bumps.items():
+            rows.append([f"{one.window.low:.0f} to {one.window.high:.0f} GeV", f"{efficiency:.0%}", f"{b.observed:,}",
+                         f"{b.expected:,.1f} \u00b1 {b.error:.1f}", f"{b.z:+.2f}", b.function, f"{b.sideband_p:.2f}",
+                         f"{one.merit['max_sic'][1]:.2f}" if one.merit and efficiency < 1 else ""])  # fmt: skip
+            pulls = fit.pulls(b.counts, b.background)
+            drawing = Spectrum("dijet mass", b.edges.tolist(), b.counts.tolist(), 0, b.background.tolist(),
+                               pulls.tolist(), (one.window.low, one.window.high), b.z, b.function,
+                               [f"{efficiency:.0%} of the sidebands kept"], None, SQRT_S, status)  # fmt: skip
+            name = f"mjj_{one.window.low:.0f}_{efficiency * 100:g}"
+            text = f"Dijet mass, {efficiency:.0%} kept; the signal region is left out of the fit."
+            entries.append(book.add(name, drawing, f"Dijet mass, {efficiency:.0%} kept", text))
+        drawn.append((one, entries))
+    book.finish(1, "Search for dijet resonances without labels")
+    head = ("signal region", "kept", "observed", "expected", "z", "function", "p of the sidebands", "largest SIC")
+    sections.append(Section("Signal regions", [Table("Bump fits; z is local.", head, rows)],
+                            [f"{one.window.low:.0f} to {one.window.high:.0f} GeV: {one.reason}"
+                             for one in found if one.reason]))  # fmt: skip
+    for one, entries in drawn:
+        if entries:
+            pictures = [picture(folder / e["file"], e["caption"], f"Plot: {e['title']}", e["data"]) for e in entries]
+            sections.append(Section(f"{one.window.low:.0f} to {one.window.high:.0f} GeV", [Gallery(pictures)]))
+    sections.append(Section("Method", [Text(" ".join((cwola.__doc__ or "").split()))]))
+    best = summary["largest"]
+    top = Table("At a glance", ("", ""), [
+        ["largest excess", f"{best['window'][0]:.0f} to {best['window'][1]:.0f} GeV at {best['efficiency']:.0%}: "
+         f"{best['z']:.1f} sigma local, {best['global_z']:.1f} sigma after {best['trials']} trials, counted as "
+         "independent"],
+        ["events", f"{summary['events']:,}" + (", a stand-in made by this project's generator" if stand_in else "")],
+        ["features", ", ".join(summary["features"])],
+        ["classifier", summary["settings"]["classifier"]],
+    ])  # fmt: skip
+    now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
+    text = render("Dijet search without labels", f"ad40 {__version__}, {now}.", top, sections)
+    with atomic_path(folder / PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return folder / PAGE
