@@ -187,8 +187,9 @@ def _masses(compared: Sequence[Compared]) -> Table:
             cells = [f"{s['divergence']:.3f} ({s['floor']:.3f})" for s in found["sculpting"]]
             rows.append([text, f"{c['pearson']:.3f}", f"{c['spearman']:.3f}", f"{c['distance']:.3f}", *cells])
     head = ("score", "Pearson", "Spearman", "distance", *(f"divergence at {kept:.0%}" for kept in KEPT))
-    return Table("Background jets: correlation of score and mass, and Jensen-Shannon divergence [bits] of the mass "
-                 "spectrum after a cut from that before; in brackets that of as many jets at random.", head, rows)  # fmt: skip
+    caption = ("Background jets: correlation of score and mass, and Jensen-Shannon divergence [bits] of the mass "
+               "spectrum after a cut from that before; in brackets that of as many jets at random.")  # fmt: skip
+    return Table(caption, head, rows)
 
 
 def _costs(compared: Sequence[Compared]) -> Table:

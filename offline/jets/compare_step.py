@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="folders (ad40 jets train)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the page to write")
     parser.add_argument("--part", choices=PARTS, default="test",
-                        help="events to judge on: the half that `train` leaves alone by default (default %(default)s)")  # fmt: skip
+                        help="events to judge on: the half that `train` leaves alone, or others"
+                        " (default %(default)s)")  # fmt: skip
     parser.add_argument("--jets", type=int, default=JETS, metavar="N", help="at most (default %(default)s)")
     parser.add_argument("--event-score", choices=HOW, default="mean",
                         help="of the two leading jets' scores (default %(default)s)")  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.autoencoder.networks import SLOPE, keras
+from offline.autoencoder.networks import SLOPE
 from offline.jets.features import DEFAULT, features, scale_of, scaled
 from offline.jets.jets import Jets
 from offline.jets.model import Arrays
@@ -35,14 +35,9 @@ class DenseAutoencoder(NetworkModel):
     scale: NDArray[np.float64]
 
     def build(self, seeds: Iterator[int]) -> Any:
-        k, net = keras(), Layers()
-        own, n = self.settings, len(self.settings.features)
+        net, own, n = Layers(), self.settings, len(self.settings.features)
         sizes = [own.hidden, max(own.hidden // 2, 1), own.latent, max(own.hidden // 2, 1), own.hidden, n]
-        self._dense = []
-        for before, size in zip([n, *sizes[:-1]], sizes, strict=True):
-            layer = net.add(k.layers.Dense(size, kernel_initializer=k.initializers.GlorotUniform(next(seeds))))
-            layer.build((None, before))
-            self._dense.append(layer)
+        self._dense = [net.dense(a, b, next(seeds)) for a, b in zip([n, *sizes[:-1]], sizes, strict=True)]
         return net
 
     def _before(self, jets: Jets, rows: Ints) -> None:

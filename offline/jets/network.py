@@ -74,8 +74,9 @@ class NetworkModel(JetModel):
     def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
         """Loss (b,) and score (b,) of the jets of a batch, as tensors."""
 
-    def begin(self, inputs: Any, rows: Ints) -> None:  # noqa: B027 - most networks need nothing
-        """Called once before training, with the rows of the training sample."""
+    def begin(self, inputs: Any, rows: Ints) -> None:
+        """Called once before training, with the rows of the training sample. Most networks need nothing."""
+        return
 
     def penalty(self) -> Any:
         """Added to the mean loss of a batch in training."""
@@ -208,6 +209,14 @@ class Layers:
 
     def add(self, layer: Any) -> Any:
         self._layers.append(layer)
+        return layer
+
+    def dense(self, inputs: int, units: int, seed: int, activation: str | None = None, bias: bool = True) -> Any:
+        """Add a dense layer with the initial weights of a seed."""
+        k = keras()
+        start = k.initializers.GlorotUniform(seed)
+        layer = self.add(k.layers.Dense(units, activation, use_bias=bias, kernel_initializer=start))
+        layer.build((None, inputs))
         return layer
 
     @property

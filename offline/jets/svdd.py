@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import Ad40Error
-from offline.autoencoder.networks import keras
 from offline.jets.egat import EdgeAttention, segment_mean
 from offline.jets.graphs import RADIUS, radius_graph
 from offline.jets.jets import Jets
@@ -69,15 +68,13 @@ class EgatSVDD(NetworkModel):
     masses: NDArray[np.float64]
 
     def build(self, seeds: Iterator[int]) -> Any:
-        k, own, net = keras(), self.settings, Layers()
+        own, net = self.settings, Layers()
         width = own.heads * own.width
         self._attention = [
             net.add(EdgeAttention(3 if i == 0 else width, 1 if i == 0 else width, own.heads, own.width, seeds))
             for i in range(own.layers)
         ]
-        self._last = net.add(k.layers.Dense(own.outputs, use_bias=False,
-                                            kernel_initializer=k.initializers.GlorotUniform(next(seeds))))  # fmt: skip
-        self._last.build((None, width))
+        self._last = net.dense(width, own.outputs, next(seeds), bias=False)
         return net
 
     def embed(self, values: Any, graph: Any, inverse: Any, source: Any, to: Any, n: Any) -> Any:
@@ -160,5 +157,3 @@ def _spread(outputs: NDArray[np.float32]) -> float:
     weights changes it."""
     x = outputs.astype(np.float64)
     return float(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1)) / max(np.sum(x.mean(axis=0) ** 2), 1e-30))
-
-

@@ -99,7 +99,8 @@ def parse_settings(kind: type[Settings], texts: Sequence[str]) -> dict[str, Any]
             raise InputError("command line", "--set", repr(text), "NAME=VALUE, NAME one of " + ", ".join(known))
         default = known[name].default
         try:
-            found[name] = tuple(v for v in value.split(",") if v) if isinstance(default, tuple) else type(default)(value)  # fmt: skip  # noqa: E501
+            many = tuple(v for v in value.split(",") if v)
+            found[name] = many if isinstance(default, tuple) else type(default)(value)
         except ValueError as error:
             raise InputError("command line", f"--set {name}", repr(value), f"a {type(default).__name__}") from error
     return found

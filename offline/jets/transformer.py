@@ -49,9 +49,7 @@ class TransformerAutoencoder(NetworkModel):
         width = own.width
 
         def dense(inputs: int, units: int, activation: str | None = None) -> Any:
-            layer = net.add(k.layers.Dense(units, activation, kernel_initializer=k.initializers.GlorotUniform(next(seeds))))  # fmt: skip  # noqa: E501
-            layer.build((None, inputs))
-            return layer
+            return net.dense(inputs, units, next(seeds), activation)
 
         def block() -> dict[str, Any]:
             # with a seed of its own Keras would start query, key and value alike: it takes the global one, set by fit
@@ -65,8 +63,8 @@ class TransformerAutoencoder(NetworkModel):
 
         self._token, self._encoder = dense(3, width), [block() for _ in range(own.layers)]
         self._squeeze, self._expand = dense(width, own.latent), dense(own.latent, width)
-        self._rank = net.add(k.layers.Embedding(own.constituents, width,
-                                                embeddings_initializer=k.initializers.RandomNormal(0, 0.5, next(seeds))))  # fmt: skip  # noqa: E501
+        start = k.initializers.RandomNormal(0, 0.5, next(seeds))
+        self._rank = net.add(k.layers.Embedding(own.constituents, width, embeddings_initializer=start))
         self._rank.build((None,))
         self._decoder, self._rebuilt = [block() for _ in range(own.layers)], dense(width, 3)
         return net

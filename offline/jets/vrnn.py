@@ -55,9 +55,7 @@ class VRNN(NetworkModel):
         k, net, latent = keras(), Layers(), self.settings.latent
 
         def dense(inputs: int, units: int, activation: str | None) -> Any:
-            layer = net.add(k.layers.Dense(units, activation, kernel_initializer=k.initializers.GlorotUniform(next(seeds))))  # fmt: skip  # noqa: E501
-            layer.build((None, inputs))
-            return layer
+            return net.dense(inputs, units, next(seeds), activation)
 
         def two(inputs: int) -> list[Any]:
             return [dense(inputs, WIDTH, "relu"), dense(WIDTH, WIDTH, "relu")]

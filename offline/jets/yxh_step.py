@@ -107,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scores", type=Path, required=True, metavar="FILE.h5", help="its scores (ad40 jets score)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="X",
-                        help="score of the X jet above which it is anomalous (default %(default)s, for the VRNN)")  # fmt: skip
+                        help="score of an anomalous X jet, at least (default %(default)s, of the VRNN)")  # fmt: skip
     parser.add_argument("--higgs", type=float, nargs=2, default=HIGGS, metavar=("LOW", "HIGH"),
                         help="mass of the H candidate [GeV] (default %(default)s)")  # fmt: skip
     parser.add_argument("--toys", type=int, default=2000, metavar="N", help="pseudo-experiments (default %(default)s)")

@@ -33,7 +33,10 @@ def folder(tmp_path_factory):
     write(folder / "blind.h5", replace(jets, label=np.full(len(jets), -1, np.int8)))
     for kind in ("forest", "dense"):
         more = ["--set", "epochs=3"] if kind == "dense" else ["--set", "trees=30"]
-        assert main(["jets", "train", kind, str(folder / "jets.h5"), "--mix", "20", "--output", str(folder / kind), *more]) == 0
+        assert (
+            main(["jets", "train", kind, str(folder / "jets.h5"), "--mix", "20", "--output", str(folder / kind), *more])
+            == 0
+        )
     return folder
 
 
@@ -85,9 +88,13 @@ def test_bad_arguments_are_said(folder, capsys):
     ):  # fmt: skip
         assert main([*train, *more]) == 2, more
         assert text in capsys.readouterr().err
-    assert main(["jets", "train", "dense", str(folder / "blind.h5"), "--mix", "20", "--output", str(folder / "bad")]) == 2
+    assert (
+        main(["jets", "train", "dense", str(folder / "blind.h5"), "--mix", "20", "--output", str(folder / "bad")]) == 2
+    )
     assert "without labels" in capsys.readouterr().err
-    assert main(["jets", "score", str(folder / "nowhere"), str(folder / "jets.h5"), "--output", str(folder / "s.h5")]) == 2
+    assert (
+        main(["jets", "score", str(folder / "nowhere"), str(folder / "jets.h5"), "--output", str(folder / "s.h5")]) == 2
+    )
     assert not (folder / "bad" / "jetmodel.yaml").exists() and not (folder / "s.h5").exists()
 
 
@@ -148,7 +155,10 @@ def test_search_without_labels(folder, capsys):
     assert second["reason"] and not second["bumps"]
     assert document["largest"]["trials"] == 2 and document["largest"]["window"] == [3283, 3940]
     assert "stand-in" in (out / "cwola.html").read_text()
-    assert main(["jets", "cwola", str(folder / "dijets.h5"), "--window", "100", "200", "300", "400", "--output", str(out)]) == 2
+    assert (
+        main(["jets", "cwola", str(folder / "dijets.h5"), "--window", "100", "200", "300", "400", "--output", str(out)])
+        == 2
+    )
     assert "can be searched" in capsys.readouterr().err
 
 

@@ -1,5 +1,7 @@
 """The search without labels: nothing sculpted, nothing seen twice, a signal found."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.stats import norm, poisson
@@ -71,7 +73,7 @@ def test_a_cut_keeps_its_part_of_the_sidebands():
 def test_windows():
     found = cwola.published_windows()
     assert [round(w.low) for w in found] == [1900, 2280, 2736, 3283, 3940, 4728, 5673, 6808]
-    assert all(a.high == pytest.approx(b.low) for a, b in zip(found[:-1], found[1:], strict=True))
+    assert all(a.high == pytest.approx(b.low) for a, b in pairwise(found))
     for edges in ((3000, 2000, 4000, 5000), (0, 1, 2, 3), (1, 2, 3, np.inf)):
         with pytest.raises(InputError, match="rise"):
             Window(*edges)
@@ -81,7 +83,9 @@ def test_significance_of_a_known_background_is_that_of_poisson():
     for observed, expected in ((130, 100.0), (1100, 1000.0), (40, 20.0)):
         exact = norm.isf(poisson.sf(observed - 0.5, expected))
         assert bump.significance(observed, expected, 0) == pytest.approx(exact, abs=0.06)
-        assert bump.significance(observed, expected, 0.1) == pytest.approx(bump.significance(observed, expected, 0), abs=0.01)
+        assert bump.significance(observed, expected, 0.1) == pytest.approx(
+            bump.significance(observed, expected, 0), abs=0.01
+        )
         assert 0 < bump.significance(observed, expected, 30) < bump.significance(observed, expected, 3)
     assert bump.significance(80, 100, 3) < 0
     assert bump.significance(100, 100.0, 10) == pytest.approx(0, abs=1e-6)

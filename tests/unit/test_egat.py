@@ -32,7 +32,9 @@ def brute_force(layer, h, e, source, to):
         part = slice(head * width, (head + 1) * width)
         for k in range(len(source)):
             i, j = to[k], source[k]
-            edges_out[k, part] = leaky(h[i] @ w["to"][:, part] + e[k] @ w["edge"][:, part] + h[j] @ w["source"][:, part])
+            edges_out[k, part] = leaky(
+                h[i] @ w["to"][:, part] + e[k] @ w["edge"][:, part] + h[j] @ w["source"][:, part]
+            )
         for i in range(len(h)):
             arriving = [k for k in range(len(source)) if to[k] == i]
             total = np.zeros(width)

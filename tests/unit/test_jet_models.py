@@ -211,7 +211,9 @@ def test_turned_jets_do_not_know_their_angle():
     np.testing.assert_allclose(nodes(other, 15, turn=True).values, nodes(jets, 15, turn=True).values, atol=2e-5)
     assert np.abs(nodes(other, 15).values - nodes(jets, 15).values).max() > 0.1
     found = nodes(jets, 15, turn=True)
-    assert (found.counts == np.minimum(jets.counts, 15)).all() and (np.diff(found.values[:, 0])[: found.counts[0] - 1] <= 0).all()
+    assert (found.counts == np.minimum(jets.counts, 15)).all() and (
+        np.diff(found.values[:, 0])[: found.counts[0] - 1] <= 0
+    ).all()
 
 
 def test_score_of_events():
