@@ -44,7 +44,8 @@ Every event has an electron or muon above 23 GeV, isolated, after the detector, 
 Chunks of work are kept in --work: the same command goes on where it was interrupted, and a larger --events reuses
 what is there. The first run makes a pool of minimum-bias events (about a minute on two cores).
 processes: """
-_KNOWN = ("background", "search", lhco.SAMPLE, *[name for name in processes()["processes"] if name not in ("minimum_bias", "user")])
+_OWN = [name for name in processes()["processes"] if name not in ("minimum_bias", "user")]
+_KNOWN = ("background", "search", lhco.SAMPLE, *_OWN)
 EPILOG += ", ".join(_KNOWN)
 
 

@@ -167,7 +167,8 @@ def make_jobs(args: argparse.Namespace) -> list[tuple[Job, int]]:
         wanted[name] = int(number)
     rest = args.events - sum(wanted.values())
     if rest < 0:
-        raise InputError("command line", "--signal", f"{sum(wanted.values())} events", f"at most --events {args.events}")
+        total = sum(wanted.values())
+        raise InputError("command line", "--signal", f"{total} events", f"at most --events {args.events}")
     if rest:
         wanted = {BACKGROUND: rest, **wanted}
     return [(Job(name, args.seed, args.work), n) for name, n in wanted.items()]
@@ -254,9 +255,7 @@ def write(path: Path, jobs: list[tuple[Job, int]], seed: int, labelled: bool) ->
     return known
 
 
-def _fill(
-    file: h5py.File, jobs: list[tuple[Job, int]], order: np.ndarray, labelled: bool, progress: Progress
-) -> None:
+def _fill(file: h5py.File, jobs: list[tuple[Job, int]], order: np.ndarray, labelled: bool, progress: Progress) -> None:
     writer = Writer(file, range(COLUMNS + labelled), len(order), np.float64)
     queues = [_Queue(job, n) for job, n in jobs]
     labels = np.array([job.document["label"] for job, _ in jobs], np.float64)

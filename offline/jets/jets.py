@@ -137,8 +137,7 @@ def check(jets: Jets, source: str | Path = "jets") -> Jets:
     ranks and labels out of range.
     """
     n, m = len(jets), len(jets.constituents)
-    shapes = {"offsets": (n + 1,), "constituents": (m, 3), "jet": (n, len(COLUMNS)), "event": (n,), "which": (n,), "label": (n,)}  # fmt: skip  # noqa: E501
-    for name, shape in shapes.items():
+    for name, shape in _shapes(n, m).items():
         array = getattr(jets, name)
         if array.shape != shape or array.dtype != _TYPES[name]:
             expected = f"{np.dtype(_TYPES[name]).name} of shape {shape}"
@@ -162,6 +161,13 @@ def check(jets: Jets, source: str | Path = "jets") -> Jets:
             row = int(np.flatnonzero(wrong)[0])
             raise InputError(source, f"{name} of jet {row}", _shown(jets, name, row), expected)
     return jets
+
+
+def _shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
+    """Of the arrays of n jets with m constituents."""
+    rows = {"offsets": n + 1, "constituents": m}
+    width: dict[str, tuple[int, ...]] = {"constituents": (3,), "jet": (len(COLUMNS),)}
+    return {name: (rows.get(name, n), *width.get(name, ())) for name in _TYPES}
 
 
 def _any_of(flags: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -204,14 +210,14 @@ def write(path: str | Path, blocks: Iterable[Jets], about: Mapping[str, Any]) ->
             n, m = n + len(block), m + len(block.constituents)
         document = {"version": VERSION, "columns": COLUMNS, "jets": n, "constituents": m, **about}
         missing = {"events", "sources", "stand_in"} - document.keys()
-        if missing or document["events"] <= last and n:
+        if missing or (n and document["events"] <= last):
             raise InputError(path, "document", f"without {missing or last + 1} events", "events, sources and stand_in")
         file.attrs[ATTRIBUTE] = json.dumps(document, allow_nan=False)
     return json.loads(json.dumps(document))  # type: ignore[no-any-return]
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    width = {"constituents": (3,), "jet": (len(COLUMNS),)}.get(name, ())
+    width = _shapes(0, 0)[name][1:]
     rows = _ENTRIES if name == "constituents" else _ROWS
     options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
     # columns one by one in the chunks: a column is read alone, and alike numbers compress better
@@ -242,15 +248,14 @@ class JetsFile:
             version, n, m = (int(document[key]) for key in ("version", "jets", "constituents"))
             int(document["events"])
         except (TypeError, ValueError, KeyError) as error:
-            raise InputError(self.path, f"attribute '{ATTRIBUTE}'", f"malformed ({error})", "a JSON document") from error
+            where = f"attribute '{ATTRIBUTE}'"
+            raise InputError(self.path, where, f"malformed ({error})", "a JSON document") from error
         if version != VERSION:
             raise InputError(self.path, "version", version, f"{VERSION}")
-        rows = {"offsets": n + 1, "constituents": m}
-        for name, dtype in _TYPES.items():
-            width = {"constituents": (3,), "jet": (len(COLUMNS),)}.get(name, ())
-            shape = (rows.get(name, n), *width)
-            if name not in self._file or self._file[name].shape != shape or self._file[name].dtype != dtype:
-                raise InputError(self.path, name, "missing or of another shape or type", f"{np.dtype(dtype)} {shape}")
+        for name, shape in _shapes(n, m).items():
+            kind = np.dtype(_TYPES[name])
+            if name not in self._file or self._file[name].shape != shape or self._file[name].dtype != kind:
+                raise InputError(self.path, name, "missing or of another shape or type", f"{kind} {shape}")
         return dict(document)
 
     @property

@@ -125,7 +125,9 @@ def test_published_jets(reference_data: Path, name: str, jets: int, full: int) -
     with lhco.open_source(path, 1) as source:
         got = check(source.read())
         assert (source.kind, source.n, len(got), source.stand_in) == ("clustered", 100, jets, None)
-        assert np.array_equal(source.read(10, 20).constituents, got.take((got.event >= 10) & (got.event < 20)).constituents)
+        assert np.array_equal(
+            source.read(10, 20).constituents, got.take((got.event >= 10) & (got.event < 20)).constituents
+        )
     assert (got.label == 1).all() and (got.counts == 80).sum() == full
     assert np.median(got.dijet_mass()) == pytest.approx(3480, abs=20)
     light, heavy = np.sort(got.column("msd")[got.pairs()], axis=1).T

@@ -118,10 +118,10 @@ def test_what_changes_nothing() -> None:
     first = sequences(jets)
     x = jets.constituents.astype(np.float64)
     for changed in (
-        x + [0, 0, 1.3],
-        x + [0, 0.7, 0],
-        x * [1, -1, 1],
-        x * [3, 1, 1],
+        x + np.array([0, 0, 1.3]),
+        x + np.array([0, 0.7, 0]),
+        x * np.array([1, -1, 1]),
+        x * np.array([3, 1, 1]),
     ):
         changed[:, 2] = (changed[:, 2] + np.pi) % (2 * np.pi) - np.pi
         again = sequences(replace(jets, constituents=changed.astype(np.float32)))

@@ -75,7 +75,7 @@ def test_angles_at_the_seam() -> None:
     jets = random_jets(20, seed=5)
     first = substructure(jets.offsets, jets.constituents)
     for turn in (1.0, 3.0, 5.5):
-        turned = jets.constituents.astype(np.float64) + [0, 0, turn]
+        turned = jets.constituents + np.array([0, 0, turn])
         turned[:, 2] = (turned[:, 2] + np.pi) % (2 * np.pi) - np.pi
         assert substructure(jets.offsets, turned) == pytest.approx(first, rel=1e-6, abs=1e-4)
 
