@@ -74,7 +74,7 @@ def fit_range(mass: Floats, window: Window) -> Floats:
     """
     if len(mass) < 2:
         raise Ad40Error(f"{len(mass)} events are too few for a spectrum")
-    edges = bins(window, float(mass.min()), float(mass.max()))
+    edges = bins(window, max(float(mass.min()), 1.0), float(mass.max()))
     counts = np.histogram(mass, edges)[0].astype(np.float64)
     start = first_bin(counts, edges, 0.0)
     if edges[min(start, len(edges) - 1)] > window.low * (window.below / window.low) ** 0.5:
@@ -110,7 +110,7 @@ def significance(observed: float, expected: float, error: float) -> float:
     """
     if not expected > 0:
         return 0.0 if observed <= 0 else math.inf
-    if error <= 1e-9 * expected:
+    if error <= 1e-5 * expected:  # the difference of large numbers below would be rounding
         half = xlogy(observed, observed / expected) - (observed - expected)
     else:
         off = (expected / error) ** 2

@@ -8,7 +8,6 @@ from typing import Any
 
 from ad40.errors import InputError
 from ad40.files import writable_folder, write_json
-from offline.jets import compare_page
 from offline.jets.compare import baselines, beside, compare
 from offline.jets.events import HOW
 from offline.jets.jets import SIGNAL, open_jets
@@ -39,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Judge all models, write compare.json, the figures and compare.html; return the summary."""
+    from offline.jets import compare_page  # matplotlib: only where figures are drawn
+
     for name, least in (("jets", 2), ("replicas", 20)):
         if getattr(args, name) < least:
             raise InputError("command line", f"--{name}", getattr(args, name), f"at least {least}")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import __version__
 from ad40.errors import Ad40Error, InputError
-from ad40.files import atomic_path, writable_folder, write_json
+from ad40.files import writable_folder, write_json
 from ad40.progress import Progress
-from offline.figures.book import Book
-from offline.figures.spectrum import Spectrum
 from offline.jets import cwola
 from offline.jets.bump import Bump, bump, fit_range
 from offline.jets.cwola import CwolaSettings, Window, published_windows
@@ -24,16 +20,13 @@ from offline.jets.dijets import LEADING_PT, MAX_DY, SECOND_PT, SETS, Dijets, dij
 from offline.jets.jets import BACKGROUND, SIGNAL, open_jets
 from offline.jets.merit import merit
 from offline.jets.train_step import parse_settings
-from offline.report.page import Gallery, Section, Table, Text, picture, render
-from offline.statistics import fit
 from offline.statistics.bumphunt import significance
-from offline.statistics.functions import SQRT_S
 
 HELP = "search for a dijet resonance with classifiers of signal region against sidebands, without labels (CWoLa)"
 EPILOG = """examples:
   ad40 jets cwola build/jets.h5 --output build/cwola
   ad40 jets cwola build/jets.h5 --features four --window 2900 3300 3700 4100 --output build/cwola"""
-SUMMARY, PAGE = "cwola.json", "cwola.html"
+SUMMARY = "cwola.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +66,8 @@ class Found:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Search every window; write cwola.json, figures and cwola.html; return the summary."""
+    from offline.jets.cwola_page import write  # matplotlib: only where figures are drawn
+
     settings = CwolaSettings(**({"seed": args.seed} | parse_settings(CwolaSettings, _numbers(args.settings))))
     windows = [Window(*edges) for edges in args.window] if args.window else published_windows()
     writable_folder(args.output)
@@ -97,7 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     "local_p": p, "trials": trials, "global_p": overall, "global_z": significance(overall)},
     }  # fmt: skip
     write_json(args.output / SUMMARY, summary)
-    page = _page(args.output, found, summary, stand_in)
+    page = write(args.output, found, summary, stand_in)
     for one in found:
         print(_line(one))
     print(f"largest excess: {best[0]:.1f} sigma local, {summary['largest']['global_z']:.1f} after {trials} trials\n"
@@ -117,11 +112,11 @@ def search(events: Dijets, windows: list[Window], settings: CwolaSettings) -> li
     found = []
     with Progress(len(windows) * settings.folds * settings.rotations, "cwola", "classifiers") as progress:
         for window in windows:
-            found.append(one(events, window, settings, progress.update))
+            found.append(search_window(events, window, settings, progress.update))
     return found
 
 
-def one(events: Dijets, window: Window, settings: CwolaSettings, tick: Any = lambda: None) -> Found:
+def search_window(events: Dijets, window: Window, settings: CwolaSettings, tick: Any = lambda: None) -> Found:
     """One signal region: classifiers, cuts, bump fits."""
     mass = events.mass
     low, high = window.sides(mass)
@@ -152,47 +147,3 @@ def _line(one: Found) -> str:
         return text + one.reason
     text += ", ".join(f"{e:.0%}: {b.z:+.1f}" if e < 1 else f"all: {b.z:+.1f}" for e, b in one.bumps.items())
     return text + " sigma" + (f"; largest SIC {one.merit['max_sic'][1]:.1f}" if one.merit else "")
-
-
-def _page(folder: Path, found: list[Found], summary: dict[str, Any], stand_in: bool | None) -> Path:
-    status = "stand-in" if stand_in else ""
-    book, sections, rows = Book(folder, {"status": status or None}), [], []
-    drawn: list[tuple[Found, list[Any]]] = []
-    for one in found:
-        entries = []
-        for efficiency, b in one.bumps.items():
-            rows.append([f"{one.window.low:.0f} to {one.window.high:.0f} GeV", f"{efficiency:.0%}", f"{b.observed:,}",
-                         f"{b.expected:,.1f} \u00b1 {b.error:.1f}", f"{b.z:+.2f}", b.function, f"{b.sideband_p:.2f}",
-                         f"{one.merit['max_sic'][1]:.2f}" if one.merit and efficiency < 1 else ""])  # fmt: skip
-            pulls = fit.pulls(b.counts, b.background)
-            drawing = Spectrum("dijet mass", b.edges.tolist(), b.counts.tolist(), 0, b.background.tolist(),
-                               pulls.tolist(), (one.window.low, one.window.high), b.z, b.function,
-                               [f"{efficiency:.0%} of the sidebands kept"], None, SQRT_S, status)  # fmt: skip
-            name = f"mjj_{one.window.low:.0f}_{efficiency * 100:g}"
-            text = f"Dijet mass, {efficiency:.0%} kept; the signal region is left out of the fit."
-            entries.append(book.add(name, drawing, f"Dijet mass, {efficiency:.0%} kept", text))
-        drawn.append((one, entries))
-    book.finish(1, "Search for dijet resonances without labels")
-    head = ("signal region", "kept", "observed", "expected", "z", "function", "p of the sidebands", "largest SIC")
-    sections.append(Section("Signal regions", [Table("Bump fits; z is local.", head, rows)],
-                            [f"{one.window.low:.0f} to {one.window.high:.0f} GeV: {one.reason}"
-                             for one in found if one.reason]))  # fmt: skip
-    for one, entries in drawn:
-        if entries:
-            pictures = [picture(folder / e["file"], e["caption"], f"Plot: {e['title']}", e["data"]) for e in entries]
-            sections.append(Section(f"{one.window.low:.0f} to {one.window.high:.0f} GeV", [Gallery(pictures)]))
-    sections.append(Section("Method", [Text(" ".join((cwola.__doc__ or "").split()))]))
-    best = summary["largest"]
-    top = Table("At a glance", ("", ""), [
-        ["largest excess", f"{best['window'][0]:.0f} to {best['window'][1]:.0f} GeV at {best['efficiency']:.0%}: "
-         f"{best['z']:.1f} sigma local, {best['global_z']:.1f} sigma after {best['trials']} trials, counted as "
-         "independent"],
-        ["events", f"{summary['events']:,}" + (", a stand-in made by this project's generator" if stand_in else "")],
-        ["features", ", ".join(summary["features"])],
-        ["classifier", summary["settings"]["classifier"]],
-    ])  # fmt: skip
-    now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
-    text = render("Dijet search without labels", f"ad40 {__version__}, {now}.", top, sections)
-    with atomic_path(folder / PAGE) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return folder / PAGE

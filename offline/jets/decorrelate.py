@@ -123,9 +123,10 @@ def flat_in_mass(
     """A score that the mass says nothing about: -ln(1 - rank) of each score among those of similar mass. float32 (n,).
 
     The ranks are taken, without labels, among the jets of other folds, so that no jet decides on itself. fold: (n,),
-    two values or more; give both jets of an event the same. Between neighbouring groups of masses ranks are
-    interpolated. A rank is not resolved beyond 1 / neighbours, where the excess of the score over the highest of its
-    group, in units of the group's spread, goes on.
+    two values or more; give both jets of an event the same. First the trend is taken out: the median of the score,
+    and its width, change linearly from one group of masses to the next, and beyond the outer ones. Then the rest is
+    ranked in the groups, interpolated between neighbouring ones. A rank is not resolved beyond 1 / neighbours, where
+    the excess over the highest of the group, in units of the group's spread, goes on.
     """
     x, y = _two(score, mass)
     out = np.empty(len(x), np.float32)
@@ -143,16 +144,30 @@ def _ranked(x: Floats, y: Floats, x0: Floats, y0: Floats, neighbours: int) -> Fl
     order = np.argsort(y0, kind="stable")
     parts = np.array_split(order, groups)
     centres = np.array([np.median(y0[part]) for part in parts])
-    low = np.clip(np.searchsorted(centres, y, side="right") - 1, 0, max(groups - 2, 0))
-    high = np.minimum(low + 1, groups - 1)
-    gap = np.maximum(centres[high] - centres[low], 1e-12)
-    weight = np.where(high > low, np.clip((y - centres[low]) / gap, 0.0, 1.0), 0.0)
-    tails = [_Tail.of(np.sort(x0[part])) for part in parts]
+    quantiles = np.array([np.quantile(x0[part], (0.16, 0.5, 0.84)) for part in parts])  # (groups, 3)
+    middles, widths = quantiles[:, 1], (quantiles[:, 2] - quantiles[:, 0]) / 2
+
+    def between(y: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """The groups below and above, and how far from the one to the other: below 0 or above 1 outside of all."""
+        low = np.clip(np.searchsorted(centres, y, side="right") - 1, 0, max(groups - 2, 0))
+        high = np.minimum(low + 1, groups - 1)
+        return low, high, (y - centres[low]) / np.maximum(centres[high] - centres[low], 1e-12) * (high > low)
+
+    def rest(x: Floats, y: Floats) -> Floats:
+        low, high, way = between(y)
+        middle = middles[low] + way * (middles[high] - middles[low])
+        width = widths[low] + way * (widths[high] - widths[low])
+        return np.asarray((x - middle) / np.maximum(width, max(float(widths.min()) / 2, 1e-12)))
+
+    r, r0 = rest(x, y), rest(x0, y0)
+    low, high, way = between(y)
+    weight = np.clip(way, 0.0, 1.0)
     out = np.zeros(len(x))
-    for g, tail in enumerate(tails):
+    for g, part in enumerate(parts):
+        tail = _Tail.of(np.sort(r0[part]))
         for index, share in ((low, 1 - weight), (high, weight)):
             here = (index == g) & (share > 0)
-            out[here] += share[here] * tail(x[here])
+            out[here] += share[here] * tail(r[here])
     return out
 
 

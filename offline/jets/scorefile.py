@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ad40 import hdf5
 from ad40.errors import HashMismatch, InputError
+from ad40.progress import Progress, silenced
 from offline import scores
 from offline.jets.events import event_scores
 from offline.jets.jets import JetsFile
@@ -42,7 +43,15 @@ class JetScores:
 
 def score_file(model: JetModel, file: JetsFile, path: Path, how: str = "mean") -> JetScores:
     """Score every jet of a file, block by block, and write the score file, whole or not at all."""
-    pieces = [model.score(block) for block in file.blocks()]
+    pieces = []
+    with Progress(file.n, f"score {model.kind}", "jets") as progress:
+        token = silenced.set(True)  # one bar for the file, not one for each block
+        try:
+            for block in file.blocks():
+                pieces.append(model.score(block))
+                progress.update(len(block))
+        finally:
+            silenced.reset(token)
     jet = np.concatenate([np.zeros(0, np.float32), *pieces])
     events = event_scores(file.table(), jet, how)
     training = model.training

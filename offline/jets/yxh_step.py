@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from ad40.errors import InputError
 from ad40.files import writable_folder, write_json
 from ad40.progress import Progress
-from offline.figures.book import Book
-from offline.figures.spectrum import Spectrum
 from offline.jets.bump import RESOLUTION
 from offline.jets.dijets import dijets
 from offline.jets.jets import Jets, open_jets
@@ -168,6 +166,9 @@ def _document(r: Any) -> dict[str, Any]:
 
 
 def _figures(folder: Path, result: hunt.Hunt, status: str) -> None:
+    from offline.figures.book import Book  # matplotlib: only where figures are drawn
+    from offline.figures.spectrum import Spectrum
+
     book = Book(folder, {"status": status or None})
     for i, r in enumerate(result.scanned):
         pulls = fit.pulls(r.counts, r.background.expected)

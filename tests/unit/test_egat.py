@@ -89,7 +89,7 @@ def test_jets_of_a_batch_do_not_touch_each_other(trained):
 
 
 def test_training_does_not_collapse(trained):
-    assert all("bias" not in v.path and v.shape.rank != 1 for v in trained.net.weights)
+    assert all("bias" not in v.path and len(v.shape) != 1 for v in trained.net.weights)
     assert trained.history[-1]["spread"] > 100 * COLLAPSED
     test = toy_jets(120, 60, seed=6)
     outputs = trained.outputs(trained.prepare(test), np.arange(len(test)))
@@ -112,7 +112,7 @@ def test_dilation_changes_the_mass_by_its_factor():
     jets = toy_jets(50, 25, seed=7)
     found = nodes(jets, 1000)
     # for narrow jets the sum over constituents is the mass over pt
-    np.testing.assert_allclose(relative_mass(found), jets.column("mass") / jets.column("pt"), rtol=0.06)
+    np.testing.assert_allclose(relative_mass(found), jets.column("mass") / jets.column("pt"), rtol=0.1)
     factor = np.linspace(0.5, 2, len(jets))
     np.testing.assert_allclose(relative_mass(dilated(found, factor)), factor * relative_mass(found), rtol=1e-4)
     assert (dilated(found, factor).values[:, 0] == found.values[:, 0]).all()

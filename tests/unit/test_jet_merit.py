@@ -22,7 +22,7 @@ def test_merit_agrees_with_the_other_implementation():
     assert found.auc[1] == pytest.approx(value, abs=1e-12)
     assert found.auc[2] - found.auc[0] == pytest.approx(high - low, rel=0.25)
     for rate in ("0.1", "0.01"):
-        assert found.tpr[rate][1] == pytest.approx(metrics.tpr_at_fpr(background, signal, float(rate))[1], abs=2e-3)
+        assert found.tpr[rate][1] == pytest.approx(metrics.tpr_at_fpr(background, signal, float(rate))[1], abs=8e-3)
         assert found.tpr[rate][0] < found.tpr[rate][1] < found.tpr[rate][2]
     # the largest SIC, by its definition, at the thresholds that keep enough background
     cuts = np.sort(background)[::-1][LEAST_BACKGROUND - 1 :]

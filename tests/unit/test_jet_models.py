@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.integrate import dblquad
 from scipy.stats import norm
 
 from ad40.errors import HashMismatch, InputError
@@ -165,7 +164,7 @@ def test_trees_are_those_of_scikit_learn():
     y = x[:, 0] * x[:, 1] + 0.3 * random.normal(size=800) > 0
     forest = IsolationForest(n_estimators=30, max_samples=100, random_state=1).fit(x)
     mine = 2 ** (-of_forest(forest).sum(x.astype(float)) / (30 * search_depth(np.array(100))))
-    np.testing.assert_allclose(mine, -forest.score_samples(x), rtol=1e-12)
+    np.testing.assert_allclose(mine, -forest.score_samples(x), rtol=1e-10)
     boosted = HistGradientBoostingClassifier(max_iter=20, random_state=1).fit(x.astype(float), y)
     difference = boosted.decision_function(x.astype(float)) - of_boosted(boosted).sum(x.astype(float))
     assert np.ptp(difference) < 1e-12 and np.ptp(of_boosted(boosted).sum(x.astype(float))) > 1
@@ -186,15 +185,10 @@ def test_divergence_of_normal_distributions():
     mean, sigma, mean0, sigma0 = (np.float32([[0.3, -1.0]]), np.float32([[0.5, 1.5]]), np.float32([[0.0, 0.4]]),
                                   np.float32([[1.0, 0.7]]))  # fmt: skip
 
-    def density(i, m, s):
-        return lambda x: norm.pdf(x, m[0, i], s[0, i])
-
-    def integrand(y, x):
-        p = density(0, mean, sigma)(x) * density(1, mean, sigma)(y)
-        q = density(0, mean0, sigma0)(x) * density(1, mean0, sigma0)(y)
-        return p * np.log(p / q)
-
-    wanted = dblquad(integrand, -3, 4, -9, 7)[0]
+    grid, wanted = np.linspace(-12, 12, 200_001), 0.0
+    for i in range(2):  # of independent components: the sum
+        p, q = (norm.pdf(grid, m[0, i], s[0, i]) for m, s in ((mean, sigma), (mean0, sigma0)))
+        wanted += np.sum(p * (norm.logpdf(grid, mean[0, i], sigma[0, i]) - np.log(np.maximum(q, 1e-300)))) * 24 / 200_000
     assert float(kl(mean, sigma, mean0, sigma0)[0]) == pytest.approx(wanted, rel=1e-4)
     assert float(kl(mean, sigma, mean, sigma)[0]) == pytest.approx(0, abs=1e-6)
 
