@@ -1,10 +1,12 @@
 """Sequences in one frame: against explicit Lorentz matrices, and what must not change them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from offline.jets import lhco
 from offline.jets.jets import Jets, starts_of
 from offline.jets.preprocess import MASS, MOST, sequences
 from tests.jet_files import random_jets
@@ -92,12 +94,8 @@ def test_against_matrices(largest: int) -> None:
     assert (found.length > 0).sum() > 10
 
 
-def test_published_jets(reference_data: object) -> None:
-    from pathlib import Path
-
-    from offline.jets import lhco
-
-    with lhco.open_source(Path(str(reference_data)) / "lhco_2prong_signal_100.h5") as source:
+def test_published_jets(reference_data: Path) -> None:
+    with lhco.open_source(reference_data / "lhco_2prong_signal_100.h5") as source:
         jets = source.read()
     leading = jets.take(jets.which < 2)
     found = sequences(leading)
