@@ -9,7 +9,7 @@ from typing import Any
 from ad40.errors import InputError
 from ad40.files import writable_folder, write_json
 from offline.jets.compare import baselines, beside, compare
-from offline.jets.events import HOW
+from offline.jets.events import HOW, USED
 from offline.jets.jets import SIGNAL, open_jets
 from offline.jets.model import load
 from offline.jets.parts import PARTS, mixture, rows_of
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 raise InputError(args.file, f"jets of part '{args.part}'", f"those that {name} learnt from",
                                  f"another part than '{seen}', or another file")  # fmt: skip
         table = file.table()
-        rows = rows_of(table.event, args.part).nonzero()[0]
+        rows = (rows_of(table.event, args.part) & (table.which < USED)).nonzero()[0]
         rows = rows[mixture(table.take(rows), args.jets)]
         jets = read_rows(file, rows)
     compared = compare([*baselines(jets), *models], jets, args.event_score, args.replicas)

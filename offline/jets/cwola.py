@@ -85,7 +85,8 @@ def published_windows() -> list[Window]:
 
 def folds_of(event: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.int64]:
     """The fold (n,) of events, by a hash of their number and the seed: the same in whatever selection."""
-    x = event.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+    start = np.uint64(seed * 0xD1B54A32D192ED03 % 2**64)
+    x = event.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start
     with np.errstate(over="ignore"):
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

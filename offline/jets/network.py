@@ -99,7 +99,7 @@ class NetworkModel(JetModel):
         training, validation = split(jets, settings.validation, settings.seed)
         self._before(jets, training)
         inputs = self.prepare(jets)
-        keras().utils.set_random_seed(settings.seed)  # of what TensorFlow itself draws
+        keras().utils.set_random_seed(settings.seed % 2**32)  # of what TensorFlow itself draws
         self.net = self.build(self.seeds())
         self._scorer = None
         self.begin(inputs, training)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ad40.errors import InputError
 from ad40.files import writable_folder
+from offline.jets.events import USED
 from offline.jets.jets import SIGNAL, Jets, JetsFile, open_jets
 from offline.jets.model import DOCUMENT, MODELS, Settings, create, model_class, save
 from offline.jets.parts import PARTS, RATIO, mixture, rows_of
@@ -69,9 +70,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def sample(file: JetsFile, part: str, most: int, mix: float | None, seed: int) -> Jets:
-    """The jets to learn from, chosen by their table and read without the others' constituents being kept."""
+    """The jets to learn from, leading ones of their events, chosen by the table; others are not kept in memory."""
     table = file.table()
-    rows = rows_of(table.event, part).nonzero()[0]
+    rows = (rows_of(table.event, part) & (table.which < USED)).nonzero()[0]
     if not len(rows):
         raise InputError(file.path, f"jets of part '{part}'", 0, "some")
     rows = rows[mixture(table.take(rows), most, mix, seed)]
