@@ -188,7 +188,9 @@ def test_divergence_of_normal_distributions():
     grid, wanted = np.linspace(-12, 12, 200_001), 0.0
     for i in range(2):  # of independent components: the sum
         p, q = (norm.pdf(grid, m[0, i], s[0, i]) for m, s in ((mean, sigma), (mean0, sigma0)))
-        wanted += np.sum(p * (norm.logpdf(grid, mean[0, i], sigma[0, i]) - np.log(np.maximum(q, 1e-300)))) * 24 / 200_000
+        wanted += (
+            np.sum(p * (norm.logpdf(grid, mean[0, i], sigma[0, i]) - np.log(np.maximum(q, 1e-300)))) * 24 / 200_000
+        )
     assert float(kl(mean, sigma, mean0, sigma0)[0]) == pytest.approx(wanted, rel=1e-4)
     assert float(kl(mean, sigma, mean, sigma)[0]) == pytest.approx(0, abs=1e-6)
 
