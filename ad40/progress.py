@@ -57,6 +57,14 @@ class Progress:
             self._draw()
             self._last_time, self._last_done = now, self.done
 
+    def line(self, text: str) -> None:
+        """Print a line on standard output, above the bar of a terminal."""
+        if self._terminal and not self._silent:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        print(text, flush=True)
+        if self._terminal:
+            self._draw()
+
     def _draw(self) -> None:
         if self._silent:
             return

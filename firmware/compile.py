@@ -13,7 +13,7 @@ from ad40.files import file_hash, read_json, writable_folder, write_json
 from ad40.menu import write_menu
 from ad40.network import write_network
 from ad40.progress import Progress
-from firmware import compile_network, generate, synth
+from firmware import compile_network, generate, synth, trace
 from firmware.design import Design, read_design
 from firmware.registers import write_registers
 from firmware.synth import yosys
@@ -37,7 +37,7 @@ ABOVE = (
 HAND_WRITTEN = (*BELOW, *ABOVE)
 
 
-def write_sources(design: Design, folder: Path, pipelines: Sequence[compile_network.Pipeline]) -> list[Path]:
+def write_sources(design: Design, folder: Path, pipelines: Sequence[trace.Pipeline]) -> list[Path]:
     """Write generated and hand-written SystemVerilog into `folder`/rtl; all sources in order of compilation."""
     rtl, networks = folder / "rtl", design.trigger.networks
     rtl.mkdir(parents=True, exist_ok=True)
@@ -84,8 +84,8 @@ def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any
         name = network.name
         graph = compile_network.convert(model_folder, network, latency, folder / "hls" / name)
         bar.update(1)
-        interpreter = compile_network.trace(graph, network, latency)
-        pipelines.append(compile_network.write_verilog(interpreter.score, latency, folder / "network" / name, k))
+        interpreter = trace.trace(compile_network.steps(graph), network, latency)
+        pipelines.append(trace.write_verilog(interpreter.score, latency, folder / "network" / name, k))
         interpreter.save(folder / "interpreter" / name)
         bar.update(1)
         library = compile_network.compile_emulation(graph, folder / "hls" / name)
@@ -117,6 +117,7 @@ def compile_design(design: Design, folder: Path, bar: Progress) -> dict[str, Any
         "registers_hash": design.registers.hash,
         "latency": latency.name,
         "latency_hash": latency.hash,
+        "budget_ns": latency.budget_ns,
         "design_id": trigger.design_id,
         "top": TOP,
         "part": latency.part,
@@ -139,6 +140,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults.add_models(parser)
     text = "configuration of ad40/spec/latency.yaml: clock of the links, part, budget (default: the one it names)"
     parser.add_argument("--clock", metavar="NAME", help=text)
+    text = "smaller budget from the last input word to the decision: fewer and longer stages of the network"
+    parser.add_argument("--budget", type=float, metavar="NS", help=text)
     parser.add_argument(
         "--output", type=Path, default=defaults.FIRMWARE, metavar="FW_DIR", help="folder to write (default %(default)s)"
     )
@@ -149,7 +152,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    design = read_design(args.models, args.menu, args.clock)
+    design = read_design(args.models, args.menu, args.clock, args.budget)
     latency = design.latency
     with Progress(3 * len(design.folders), f"compile {design.name}", "steps") as bar:
         manifest = compile_design(design, args.output, bar)

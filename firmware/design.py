@@ -42,11 +42,14 @@ class Design:
         return register_map(len(menu.seeds), len(networks), len(spec.links().lanes), threshold_bits)
 
 
-def read_design(folders: Sequence[Path], menu: Path | None = None, clock: str | None = None) -> Design:
-    """Read the models and their menu for a configuration of latency.yaml (None: its default). Refuses what would not
-    work, before anything is generated."""
+def read_design(
+    folders: Sequence[Path], menu: Path | None = None, clock: str | None = None, budget_ns: float | None = None
+) -> Design:
+    """Read the models and their menu for a configuration of latency.yaml (None: its default), with its budget or a
+    smaller one. Refuses what would not work, before anything is generated."""
     trigger = read_trigger(folders, menu)
     latency = spec.latency(clock)
+    latency = latency if budget_ns is None else latency.within(budget_ns)
     menu_file = menu or (folders[0] / "menu.yaml" if len(folders) == 1 else "menus of " + ", ".join(map(str, folders)))
     check_design(trigger, latency, [folder / "network.json" for folder in folders], menu_file)
     return Design(trigger, tuple(folders), latency)

@@ -117,8 +117,12 @@ def constants(trigger: Trigger, latency: LatencySpec, network_stages: int) -> li
         Constant("LATENCY", total, f"clocks from s_valid to m_valid: {total * latency.cycle_ns:.2f} ns"),
         # networks, one entry each
         Constant("X_BITS", tuple(n.input.format.width for n in networks), "width of a network input, per model"),
-        Constant("X_MIN", tuple(n.input.format.min_code for n in networks), "smallest network input, per model"),
-        Constant("X_MAX", tuple(n.input.format.max_code for n in networks), "largest network input, per model"),
+        Constant(
+            "X_SIGNED",
+            _bits([n.input.format.signed for n in networks]),
+            "bit k: inputs of model k are two's complement",
+            len(networks),
+        ),
         Constant(
             "WORK_BITS",
             tuple(work_bits(n, bits) for n in networks),
@@ -293,8 +297,7 @@ def algorithm(networks: Sequence[Network], stages: int) -> str:
       .N_OBJECTS(ad40_pkg::N_OBJECTS),
       .CODE_BITS(ad40_pkg::CODE_BITS),
       .X_BITS   (ad40_pkg::X_BITS[{32 * k}+:32]),
-      .X_MIN    (ad40_pkg::X_MIN[{32 * k}+:32]),
-      .X_MAX    (ad40_pkg::X_MAX[{32 * k}+:32]),
+      .X_SIGNED (ad40_pkg::X_SIGNED[{k}]),
       .WORK_BITS(ad40_pkg::WORK_BITS[{32 * k}+:32]),
       .STAGES   (ad40_pkg::NORMALISE_STAGES),
       .OFFSET   (ad40_pkg::OFFSET[{table * k}+:{table}]),

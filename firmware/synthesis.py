@@ -42,6 +42,7 @@ def read_firmware(folder: Path) -> tuple[dict[str, Any], LatencySpec]:
         if name not in manifest:
             raise InputError(path, name, "missing", "a manifest of this version of `ad40 compile`; compile again")
     latency = spec.latency(manifest["latency"])
+    latency = latency.within(manifest.get("budget_ns", latency.budget_ns))
     if manifest["latency_hash"] != latency.hash:
         raise HashMismatch(path, "latency_hash", manifest["latency_hash"], f"{latency.hash}; compile again")
     blocks.check_sources(folder, manifest["sources"])

@@ -25,6 +25,7 @@ from ad40.progress import Progress
 from firmware import compile_network
 from firmware.compile import FORMAT_VERSION, MANIFEST, compile_if_missing
 from firmware.design import Design, read_design
+from firmware.trace import Interpreter
 from models import build
 from models.card import read_card
 
@@ -138,7 +139,7 @@ def executors(
     with tempfile.TemporaryDirectory() as scratch:
         graph = compile_network.convert(model_folder, network, spec.latency(), Path(scratch))
     compile_network.load_emulation(graph, firmware / entry["hls_library"])
-    interpreter = compile_network.Interpreter.load(network, firmware / entry["interpreter"])
+    interpreter = Interpreter.load(network, firmware / entry["interpreter"])
 
     def with_score(outputs: Callable[[Integers], Integers]) -> Any:
         def both(inputs: Integers, present: NDArray[np.bool_]) -> tuple[Integers, Integers]:

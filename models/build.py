@@ -61,7 +61,7 @@ if tf.keras.Model is not tf_keras.Model:
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WEIGHTS_FILE, CARD_FILE = "weights.h5", "model.yaml"
+WEIGHTS_FILE, FLOAT_FILE, CARD_FILE = "weights.h5", "float_weights.h5", "model.yaml"
 
 
 def _bits(fmt: Fixed) -> Any:
@@ -69,37 +69,42 @@ def _bits(fmt: Fixed) -> Any:
     return qkeras.quantized_bits(fmt.width, fmt.integer, keep_negative=int(fmt.signed), alpha=1)
 
 
-def build(card: Card) -> Any:
+def build(card: Card, quantised: bool = True) -> Any:
     """A `tf_keras.Model` from inputs float32 (batch, n_inputs) to outputs float32 (batch, units), in units of one:
     those of the last layer, and of a distance a list with those of the earlier layer second.
 
     Each layer of the card is a QDense `name` followed by a QActivation `name_out`, the pair that
     `ad40.emulator` repeats in integers; between them stands the LeakyReLU `name_leaky` if there is one.
+    quantised: False gives the same layers in float32 without any grid or limit, for what quantisation costs.
     """
     x = inputs = tf_keras.layers.Input((card.n_inputs,), name="inputs")
     found = {}
     for i, layer in enumerate(card.layers):
-        x = qkeras.QDense(
-            layer.units,
-            kernel_quantizer=_bits(layer.weight),
-            bias_quantizer=_bits(layer.bias),
-            kernel_initializer=tf_keras.initializers.GlorotUniform(seed=card.training.seed + i),
-            name=layer.name,
-        )(x)
+        initial = tf_keras.initializers.GlorotUniform(seed=card.training.seed + i)
+        if quantised:
+            grids = {"kernel_quantizer": _bits(layer.weight), "bias_quantizer": _bits(layer.bias)}
+            x = qkeras.QDense(layer.units, kernel_initializer=initial, name=layer.name, **grids)(x)
+        else:
+            x = tf_keras.layers.Dense(layer.units, kernel_initializer=initial, name=layer.name)(x)
         out = layer.output
         if layer.activation == "leaky_relu":
             x = tf_keras.layers.LeakyReLU(2.0**-layer.slope_shift, name=f"{layer.name}_leaky")(x)
-        quantiser = qkeras.quantized_relu(out.width, out.integer) if layer.activation == "relu" else _bits(out)
-        x = found[layer.name] = qkeras.QActivation(quantiser, name=f"{layer.name}_out")(x)
+        if quantised:
+            quantiser = qkeras.quantized_relu(out.width, out.integer) if layer.activation == "relu" else _bits(out)
+            x = qkeras.QActivation(quantiser, name=f"{layer.name}_out")(x)
+        elif layer.activation == "relu":
+            x = tf_keras.layers.ReLU(name=f"{layer.name}_out")(x)
+        found[layer.name] = x
     outputs = [found[layer.name] for layer in card.observed]
     return tf_keras.Model(inputs, outputs if len(outputs) > 1 else x, name=card.name.replace("-", "_"))
 
 
-def load(model_dir: str | Path) -> Any:
-    """The QKeras model of a model folder (model.yaml and weights.h5)."""
+def load(model_dir: str | Path, quantised: bool = True) -> Any:
+    """The QKeras model of a model folder (model.yaml and weights.h5), or of a folder of `ad40 train --float` the one in
+    float32 (float_weights.h5)."""
     folder = Path(model_dir)
-    model = build(read_card(folder / CARD_FILE))
-    weights = folder / WEIGHTS_FILE
+    model = build(read_card(folder / CARD_FILE), quantised)
+    weights = folder / (WEIGHTS_FILE if quantised else FLOAT_FILE)
     try:
         model.load_weights(str(weights))
     except (OSError, ValueError, KeyError) as error:

@@ -22,9 +22,16 @@ from ad40.objects import N_INPUTS, N_OBJECTS
 from ad40.schema import Node
 from ad40.score import MASKED, Score, Scoring, check_scoring
 from ad40.spec import FEATURES, ObjectsSpec, ObjectType, objects
-from models.score_card import ScoreCard, feature_pairs, parse_score
+from models.score_card import VARIATIONAL, ScoreCard, feature_pairs, parse_score
 
-LOSSES = RECONSTRUCTION = ("l1", "mse")  # training/losses.py; those that hold 57 outputs against the inputs
+# Losses of training/losses.py, and the scores that they train
+LOSSES: dict[str, tuple[str, ...]] = {
+    "l1": MASKED,
+    "mse": MASKED,
+    "variational": ("sum_squares", *VARIATIONAL),
+    "embedding": ("distance",),
+    "distil": ("output",),
+}
 PRESENT = "present"  # an input of an object besides its features: 1 where it is there
 Pair = tuple[str, str]  # (object type, feature)
 
@@ -69,7 +76,9 @@ class TrainingCard:
     absent_weight: weight of an absent object in the loss, whose target is 0 (0: absent objects do not count).
     sparsity: share of weights that pruning sets to zero, reached at epoch `pruned_at`. l1: penalty on the absolute
     weights. patience: epochs without improvement before the learning rate falls by `plateau_factor`; `stop_after`:
-    before the training ends.
+    before the training ends. beta: share of the KL divergence in the loss `variational`. embedding_epochs: epochs of
+    the loss `embedding` before its autoencoder is trained; pruning and the counts above start again then. families: of
+    corrupted events that the teacher of the loss `distil` knows; none means all of `training.families`.
     """
 
     epochs: int
@@ -84,6 +93,9 @@ class TrainingCard:
     patience: int = 3
     plateau_factor: float = 0.3
     stop_after: int = 8
+    beta: float = 0.8
+    embedding_epochs: int = 10
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,13 +241,14 @@ def _slope_shift(node: Node) -> int:
 
 def _training(node: Node) -> TrainingCard:
     optional = {"loss", "absent_weight", "sparsity", "pruned_at", "l1", "patience", "plateau_factor", "stop_after"}
+    optional |= {"beta", "embedding_epochs", "families"}
     node.keys({"epochs", "batch", "learning_rate", "seed"}, optional=optional)
     read = {
         "epochs": lambda n: n.integer(1, 100_000),
         "batch": lambda n: n.integer(1, 1 << 20),
         "learning_rate": lambda n: n.number(1e-8, 1.0),
         "seed": lambda n: n.integer(0, 2**31 - 1),
-        "loss": lambda n: n.choice(LOSSES),
+        "loss": lambda n: n.choice(tuple(LOSSES)),
         "absent_weight": lambda n: n.number(0.0, 1.0),
         "sparsity": lambda n: n.number(0.0, 0.99),
         "pruned_at": lambda n: n.integer(1, 100_000),
@@ -243,8 +256,15 @@ def _training(node: Node) -> TrainingCard:
         "patience": lambda n: n.integer(1, 1000),
         "plateau_factor": lambda n: n.number(0.01, 1.0),
         "stop_after": lambda n: n.integer(1, 100_000),
+        "beta": lambda n: n.number(0.0, 1.0),
+        "embedding_epochs": lambda n: n.integer(1, 100_000),
+        "families": lambda n: tuple(item.text() for item in n),
     }
-    return TrainingCard(**{key: read[key](value) for key, value in node.items()})
+    training = TrainingCard(**{key: read[key](value) for key, value in node.items()})
+    if training.loss == "embedding" and training.embedding_epochs >= training.epochs:
+        expected = f"fewer than the {training.epochs} epochs: its autoencoder is trained in the others"
+        raise SpecError(node.file, f"{node.path}.embedding_epochs", training.embedding_epochs, expected)
+    return training
 
 
 def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = None) -> Card:

@@ -41,9 +41,8 @@ def _tables(signed: bool) -> dict[str, int]:
     """Offsets and shifts of a normalise stage: every sign of both, in changing pairs."""
     offsets = [(0, 72, -128, 5, 288, -3, 17, 100, -1000, 1, 0)[i % 11] for i in range(57)]
     shifts = [(2, 0, 3, -1, 4, 6, 1, -2, 5, 2)[i % 10] for i in range(57)]
-    limits = {"X_MIN": -128, "X_MAX": 127} if signed else {"X_MIN": 0, "X_MAX": 255}
-    return limits | {"N_OBJECTS": 19, "CODE_BITS": 12, "X_BITS": 8, "WORK_BITS": 16,
-                     "OFFSET": _fields(*offsets), "SHIFT": _fields(*shifts)}  # fmt: skip
+    return {"X_SIGNED": int(signed), "N_OBJECTS": 19, "CODE_BITS": 12, "X_BITS": 8, "WORK_BITS": 16,
+            "OFFSET": _fields(*offsets), "SHIFT": _fields(*shifts)}  # fmt: skip
 
 
 BLOCKS: dict[str, Block] = {

@@ -13,7 +13,8 @@ from ad40.network import InputStage, Layer, Network, Score
 from sim.bench import PARAMETERS, draw, edge, join, settle, split, start
 
 N_INPUTS, CODE_BITS, X_BITS = 3 * PARAMETERS["N_OBJECTS"], PARAMETERS["CODE_BITS"], PARAMETERS["X_BITS"]
-STAGES = PARAMETERS["STAGES"]
+STAGES, SIGNED = PARAMETERS["STAGES"], bool(PARAMETERS["X_SIGNED"])
+X = Fixed(SIGNED, 2, X_BITS - 2 - SIGNED)
 
 
 def table(name: str) -> np.ndarray:
@@ -23,13 +24,10 @@ def table(name: str) -> np.ndarray:
 
 def emulator() -> Emulator:
     """A network of which only the input stage matters."""
-    signed = PARAMETERS["X_MIN"] < 0
-    x = Fixed(signed, 2, X_BITS - 2 - signed)
-    assert (x.min_code, x.max_code) == (PARAMETERS["X_MIN"], PARAMETERS["X_MAX"])
     fmt = Fixed(True, 1, 2)
     zero = np.zeros(N_INPUTS, np.int64)
-    layer = Layer("none", np.zeros((N_INPUTS, N_INPUTS), np.int64), fmt, zero, fmt, "linear", x)
-    stage = InputStage(table("OFFSET"), table("SHIFT"), x)
+    layer = Layer("none", np.zeros((N_INPUTS, N_INPUTS), np.int64), fmt, zero, fmt, "linear", X)
+    stage = InputStage(table("OFFSET"), table("SHIFT"), X)
     return Emulator(Network("bench", "0", "", stage, (layer,), Score("masked_l1", zero == 0)))
 
 
@@ -40,7 +38,7 @@ async def equals_the_input_stage(dut: Any) -> None:
     n, half = 300, 1 << (CODE_BITS - 1)
     codes = rng.integers(-half, half, (n, N_INPUTS))
     offset, shift = table("OFFSET"), table("SHIFT")
-    edges = offset + (rng.integers(PARAMETERS["X_MIN"] - 2, PARAMETERS["X_MAX"] + 3, codes.shape) * 2.0**shift)
+    edges = offset + (rng.integers(X.min_code - 2, X.max_code + 3, codes.shape) * 2.0**shift)
     near = rng.random(codes.shape) < 0.6
     codes = np.where(near, np.floor(edges) + rng.integers(-1, 2, codes.shape), codes)
     codes = np.clip(codes, -half, half - 1).astype(np.int32)
@@ -48,7 +46,7 @@ async def equals_the_input_stage(dut: Any) -> None:
     codes[:, ::3] *= rng.random((n, N_INPUTS // 3)) < 0.8  # an object is there when its pt is not 0
     wanted = emulator().inputs(codes.reshape(n, -1, 3))
     present = codes[:, ::3] != 0
-    assert (wanted == PARAMETERS["X_MAX"]).any() and (wanted == PARAMETERS["X_MIN"]).any()
+    assert (wanted == X.max_code).any() and (wanted == X.min_code).any()
     await start(dut, {"codes": 0, "present": 0})
     for clock in range(n + STAGES):
         if clock < n:
@@ -57,7 +55,7 @@ async def equals_the_input_stage(dut: Any) -> None:
         await settle()
         event = clock - STAGES
         if event >= 0:
-            found = split(dut.x.value, X_BITS, N_INPUTS, signed=PARAMETERS["X_MIN"] < 0)
+            found = split(dut.x.value, X_BITS, N_INPUTS, signed=SIGNED)
             wrong = [i for i in range(N_INPUTS) if found[i] != wanted[event, i]]
             assert not wrong, (
                 f"event {event}, input {wrong[0]}: code {codes[event, wrong[0]]} gives {found[wrong[0]]}, "

@@ -55,6 +55,7 @@ def read_firmware(folder: Path) -> Firmware:
     networks = tuple(read_network(folder / model["network"].text()) for model in node["models"])
     trigger = Trigger(networks, read_menu(folder / node["menu"].text(), networks))
     timing = spec.latency(node["latency"].text())
+    timing = timing.within(node["budget_ns"].number(1, timing.budget_ns)) if "budget_ns" in node else timing
     for name, found, here in (
         ("menu_hash", node["menu_hash"].text(), trigger.menu.hash),
         ("spec_hash", node["spec_hash"].text(), spec.objects().hash),

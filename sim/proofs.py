@@ -249,7 +249,7 @@ def input_stages(trigger: Trigger, timing: LatencySpec) -> Proof:
         ("ad40_pkg", "delay", "unpack", "normalise", "algorithm"),
         (
             Fault("normalise", "centred >>> INPUT_SHIFT", "centred >>> (INPUT_SHIFT + 1)"),
-            Fault("normalise", "shifted > HIGH ? HIGH", "shifted >= HIGH ? HIGH - 1"),
+            Fault("normalise", "assign sign = shifted", "assign sign = !shifted"),
             Fault("normalise", "present[i/3] ? clipped", "1'b1 ? clipped"),
             Fault("ad40_pkg", "OFFSET = {32'h", "OFFSET = {32'h1"),
             Fault("ad40_pkg", "PHI_BITS = {32'h8", "PHI_BITS = {32'h7"),

@@ -8,6 +8,7 @@ keep them valid: pt saturates, objects of a type stay ordered in pt and without 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ad40 import spec
 
 Codes = NDArray[np.int32]
+Number = TypeVar("Number", np.int32, np.float32)
 
 
 def _scaled(codes: Codes, slots: slice, factor: float | NDArray[np.float64]) -> Codes:
@@ -29,12 +31,15 @@ def _scaled(codes: Codes, slots: slice, factor: float | NDArray[np.float64]) -> 
     return result
 
 
-def _with_added(codes: Codes, donors: Codes, names: tuple[str, ...]) -> Codes:
-    """Codes with the objects of `donors` of the named types added; the hardest remain."""
-    result = codes.copy()
+def with_added(events: NDArray[Number], others: NDArray[Number], names: tuple[str, ...]) -> NDArray[Number]:
+    """Events with the objects of `others` of the named types added; the hardest of each type remain.
+
+    Both (n, 19, 3), pt first: hardware codes, or physical values (`training.families`).
+    """
+    result = events.copy()
     for name in names:
         slots = spec.objects()[name].slots
-        both = np.concatenate([codes[:, slots], donors[:, slots]], axis=1)
+        both = np.concatenate([events[:, slots], others[:, slots]], axis=1)
         order = np.argsort(-both[..., 0], axis=1, kind="stable")[:, : spec.objects()[name].count]
         result[:, slots] = np.take_along_axis(both, order[..., None], axis=1)
     return result
@@ -48,13 +53,13 @@ def extra_leptons(codes: Codes, rng: np.random.Generator) -> Codes:
     """Leptons of two other events added, their pt scaled by 0.3 to 1: a higher multiplicity."""
     for _ in range(2):
         donors = _scaled(_shuffled(codes, rng), slice(1, 9), rng.uniform(0.3, 1.0, (len(codes), 1)))
-        codes = _with_added(codes, donors, ("egamma", "muon"))
+        codes = with_added(codes, donors, ("egamma", "muon"))
     return codes
 
 
 def extra_jets(codes: Codes, rng: np.random.Generator) -> Codes:
     """Jets of another event added."""
-    return _with_added(codes, _shuffled(codes, rng), ("jet",))
+    return with_added(codes, _shuffled(codes, rng), ("jet",))
 
 
 def swapped_objects(codes: Codes, rng: np.random.Generator) -> Codes:
@@ -77,7 +82,7 @@ def scaled_pt(codes: Codes, rng: np.random.Generator) -> Codes:
 
 def double_event(codes: Codes, rng: np.random.Generator) -> Codes:
     """All leptons and jets of another event added: two collisions in one."""
-    return _with_added(codes, _shuffled(codes, rng), ("egamma", "muon", "jet"))
+    return with_added(codes, _shuffled(codes, rng), ("egamma", "muon", "jet"))
 
 
 CORRUPTIONS: dict[str, Callable[[Codes, np.random.Generator], Codes]] = {

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import InputError
-from ad40.events import open_events
+from ad40.events import EventFile, open_events
 from ad40.files import sha256_of
+from ad40.l1data import L1File
+from ad40.objects import N_INPUTS, N_OBJECTS
 from ad40.schema import Node
 
 BACKGROUND = "background"
@@ -54,8 +56,7 @@ class Background:
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Row numbers of a part of the split: train, validation or test."""
-        tenths = _TENTHS[part]
-        return np.flatnonzero((self.tenth >= tenths.start) & (self.tenth < tenths.stop))
+        return _of(self.tenth, part)
 
 
 def tenth_of(parent: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -69,6 +70,16 @@ def tenth_of(parent: NDArray[np.int64]) -> NDArray[np.uint8]:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x = x ^ (x >> np.uint64(31))
     return (x % np.uint64(10)).astype(np.uint8)
+
+
+def part_of(parent: NDArray[np.int64], part: str) -> NDArray[np.int64]:
+    """Positions of the parents (n,) that fall into a part of the split. Signal events have their row as parent."""
+    return _of(tenth_of(parent), part)
+
+
+def _of(tenth: NDArray[np.uint8], part: str) -> NDArray[np.int64]:
+    tenths = _TENTHS[part]
+    return np.flatnonzero((tenth >= tenths.start) & (tenth < tenths.stop))
 
 
 def _processes(attributes: dict[str, Any], path: Path) -> tuple[Process, ...]:
@@ -92,17 +103,21 @@ def _processes(attributes: dict[str, Any], path: Path) -> tuple[Process, ...]:
 
 
 def load_background(folder: str | Path, limit: int | None = None) -> Background:
-    """Read `background.h5` of a sample folder, at most its first `limit` events.
+    """Read `background.h5` of a sample folder, at most its first `limit` events; see `read_background`."""
+    return read_background(_file(folder, BACKGROUND), limit)
+
+
+def read_background(path: Path, limit: int | None = None) -> Background:
+    """Read a file of background events as `ad40 generate` or `training.sample` writes it, at most the first `limit`.
 
     Raises `InputError` when a column or attribute is missing, or when a process number has no description.
     """
-    path = _file(folder, BACKGROUND)
     with open_events(path) as events:
         n = events.n if limit is None else min(events.n, limit)
         for column in ("process", "parent"):
             if column not in events.columns:
                 raise InputError(path, f"column {column}", "missing", "one entry per event")
-        codes = events.codes(0, n).astype(np.int16)
+        codes = _codes(events, n)
         process = events.column("process", 0, n).astype(np.uint8)
         parent = events.column("parent", 0, n).astype(np.int64)
         processes = _processes(events.attributes, path)
@@ -113,7 +128,7 @@ def load_background(folder: str | Path, limit: int | None = None) -> Background:
     for part, tenths in _TENTHS.items():
         if not np.isin(tenth, list(tenths)).any():
             raise InputError(path, "events", n, f"enough events that the {part} part of the split is not empty")
-    digest = sha256_of([n, int(codes.astype(np.int64).sum()), int(parent.sum()), _checksum(codes)])
+    digest = sha256_of([n, int(codes.sum(dtype=np.int64)), int(parent.sum()), _checksum(codes)])
     return Background(codes, process, parent, tenth, processes, path, digest)
 
 
@@ -124,7 +139,7 @@ def load_signal(folder: str | Path, name: str, limit: int | None = None) -> NDAr
         n = events.n if limit is None else min(events.n, limit)
         if n == 0:
             raise InputError(path, "events", 0, "at least one event")
-        return events.codes(0, n).astype(np.int16)
+        return _codes(events, n)
 
 
 def signal_names(folder: str | Path) -> tuple[str, ...]:
@@ -142,8 +157,19 @@ def _file(folder: str | Path, name: str) -> Path:
     return path
 
 
-def _checksum(codes: NDArray[np.int16]) -> int:
+def _codes(events: EventFile | L1File, n: int) -> NDArray[np.int16]:
+    """The first n events, read in blocks: a million take little more memory than their result."""
+    codes = np.empty((n, N_OBJECTS, 3), np.int16)
+    for start, block in events.chunks(stop=n):
+        codes[start : start + len(block)] = block
+    return codes
+
+
+def _checksum(codes: NDArray[np.int16], size: int = 65536) -> int:
     """Order-dependent sum over all codes: tells a sample that was changed from one that was not."""
-    flat = codes.reshape(len(codes), -1).astype(np.int64)
-    columns = flat * np.arange(1, flat.shape[1] + 1)
-    return int((columns.sum(axis=1) * (np.arange(len(flat)) % 65521 + 1)).sum())
+    total = 0
+    for start in range(0, len(codes), size):
+        flat = codes[start : start + size].reshape(-1, N_INPUTS).astype(np.int64)
+        columns = flat * np.arange(1, N_INPUTS + 1)
+        total += int((columns.sum(axis=1) * ((start + np.arange(len(flat))) % 65521 + 1)).sum())
+    return total

@@ -18,7 +18,7 @@ from ad40 import defaults, spec
 from ad40.emulator import Emulator
 from ad40.files import writable_folder, write_json
 from ad40.menu import Menu, read_menu
-from ad40.metrics import Interval, auc, rate_hz, tpr_at_fpr, wilson
+from ad40.metrics import auc, efficiency, rate_hz, tpr_at_fpr
 from ad40.network import Network, read_network
 from ad40.progress import Progress
 from training.corruptions import CORRUPTIONS, corrupt
@@ -56,31 +56,20 @@ def quantities(emulator: Emulator, codes: NDArray[np.integer]) -> Scores:
     return {MODEL: emulator.score(codes.astype(np.int32)).astype(np.int64), **baselines(codes)}
 
 
-def figures(background: NDArray[Any], signal: NDArray[Any]) -> dict[str, Any]:
-    """AUC and TPR at each FPR, every figure as [low, value, high] (68 % interval)."""
+def figures(background: NDArray[Any], signal: NDArray[Any], parent: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """AUC and TPR at each FPR, every figure as [low, value, high] (68 % interval by families of the background)."""
     return {
-        "auc": [round(v, 5) for v in auc(background, signal)],
-        "tpr": {name: [round(v, 7) for v in tpr_at_fpr(background, signal, fpr)] for name, fpr in FPRS.items()},
+        "auc": [round(v, 5) for v in auc(background, signal, parent)],
+        "tpr": {name: [round(v, 7) for v in tpr_at_fpr(background, signal, fpr, parent)] for name, fpr in FPRS.items()},
     }
 
 
-def corruption_figures(emulator: Emulator, validation: NDArray[np.integer]) -> dict[str, Any]:
+def corruption_figures(
+    emulator: Emulator, validation: NDArray[np.integer], parent: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
     """AUC and TPR against generic corruptions of the validation events (n, 19, 3): what selects a model."""
     clean = emulator.score(validation.astype(np.int32))
-    return {name: figures(clean, emulator.score(corrupt(validation, name))) for name in CORRUPTIONS}
-
-
-def efficiency(passed: NDArray[np.bool_], parent: NDArray[np.int64]) -> Interval:
-    """Efficiency of events (n,) as (low, value, high), the interval counting families instead of events.
-
-    Events with one parent come from one hard process and pass or fail together, so that n events of which
-    distinct parents pass at a share r of the passing events carry the information of about r * n independent ones.
-    """
-    family = parent[passed] if passed.any() else parent
-    share = len(np.unique(family)) / len(family)
-    low, _, high = wilson(round(share * int(passed.sum())), round(share * len(passed)))
-    exact = float(passed.mean())
-    return min(low, exact), exact, max(high, exact)
+    return {name: figures(clean, emulator.score(corrupt(validation, name)), parent) for name in CORRUPTIONS}
 
 
 def rates(score: NDArray[np.int64], rows: NDArray[np.int64], sample: Background, menu: Menu) -> list[dict[str, Any]]:
@@ -173,7 +162,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for name in names:
             signals[name] = quantities(emulator, load_signal(args.sample, name, args.events))
             progress.update()
-    process = sample.process[rows]
+    process, parent = sample.process[rows], sample.parent[rows]
+    held = sample.rows(VALIDATION)
     summary: dict[str, Any] = {
         "model": network.name,
         "version": network.version,
@@ -183,13 +173,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "interval": "68 %",
         "background_events": len(rows),
         "signal_events": {name: len(s[MODEL]) for name, s in signals.items()},
-        "signals": {name: figures(background[MODEL], s[MODEL]) for name, s in signals.items()},
+        "signals": {name: figures(background[MODEL], s[MODEL], parent) for name, s in signals.items()},
         "baselines": {
-            quantity: {name: figures(background[quantity], s[quantity]) for name, s in signals.items()}
+            quantity: {name: figures(background[quantity], s[quantity], parent) for name, s in signals.items()}
             for quantity in background
             if quantity != MODEL
         },
-        "corruptions": corruption_figures(emulator, sample.codes[sample.rows(VALIDATION)]),
+        "corruptions": corruption_figures(emulator, sample.codes[held], sample.parent[held]),
         "luminosity_cm2s": spec.ladder().luminosity_cm2s,
         "lepton_filtered_rate_khz": rate_hz(
             sum(p.filtered_pb for p in sample.processes), 1.0, spec.ladder().luminosity_cm2s
@@ -198,7 +188,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "processes": {
             p.name: {
                 "test_events": int((process == p.code).sum()),
-                "test_parents": len(np.unique(sample.parent[rows][process == p.code])),
+                "test_parents": len(np.unique(parent[process == p.code])),
                 "cross_section_pb": p.cross_section_pb,
                 "filter_efficiency": p.filter_efficiency,
             }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ad40.errors import SpecError
 from ad40.files import sha256_of
@@ -43,9 +43,25 @@ class LatencySpec:
         return int(self.budget_ns * self.clock_mhz / 1000.0 + 1e-9)
 
     @property
+    def merged(self) -> bool:
+        """No register stands between the input stage and the network."""
+        return self.stages["normalise"] == 0
+
+    @property
     def network_stages_max(self) -> int:
         """Clocks that the hand-written blocks leave for the network and the score."""
         return self.budget_cycles - sum(self.stages.values())
+
+    def within(self, budget_ns: float) -> LatencySpec:
+        """The same configuration with a smaller budget. Raises `SpecError` for a larger one, or one without a clock for
+        the network."""
+        if budget_ns == self.budget_ns:
+            return self
+        least = (sum(self.stages.values()) + 1) * self.cycle_ns
+        if not least * (1 - 1e-9) <= budget_ns < self.budget_ns:
+            expected = f"{least:.2f} to {self.budget_ns:g} ns in the configuration {self.name}"
+            raise SpecError("command line", "budget", f"{budget_ns:g} ns", expected)
+        return replace(self, budget_ns=budget_ns, hash=sha256_of([self.hash, budget_ns]))
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,7 @@ def latency_spec(document: Node, name: str | None) -> LatencySpec:
         orbit_bx=document["orbit_bx"].integer(1, 3564),
         orbit_hz=document["orbit_hz"].number(1, 1e6),
         lumi_orbits_log2=document["lumi_orbits_log2"].integer(0, 31),
-        stages={key: child.integer(2 if key == "decision" else 1, 8) for key, child in node["stages"].items()},
+        stages={key: child.integer(2 if key == "decision" else 0, 8) for key, child in node["stages"].items()},
         readout={key: child.integer(1, 4096) for key, child in readout.items()},
         resources={key: child.integer(0, 10_000_000) for key, child in resources.items()},
         hash=sha256_of([document.value["orbit_bx"], document.value["lumi_orbits_log2"], readout.value, node.value]),

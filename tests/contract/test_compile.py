@@ -24,7 +24,7 @@ if any(importlib.util.find_spec(name) is None for name in ("qkeras", "hls4ml", "
     pytest.skip("the train and firmware extras are not installed", allow_module_level=True)
 from alkaid import trace as alkaid_trace
 
-from firmware import compile_network, generate
+from firmware import generate, trace
 from firmware.compile import HAND_WRITTEN, RTL
 from firmware.design import Design, read_design
 from firmware.layer_logic import quantise
@@ -130,9 +130,9 @@ def test_compiling_again_gives_the_same_sources_and_forgets_the_other_model(
 
 def test_a_design_that_does_not_fit_is_refused(compiled: Path, design: Design, tmp_path: Path) -> None:
     network = design.trigger.networks[0]
-    score = compile_network.Interpreter.load(network, compiled / "firmware" / "interpreter" / "loose").score
+    score = trace.Interpreter.load(network, compiled / "firmware" / "interpreter" / "loose").score
     with pytest.raises(CheckError, match=r"the slowest of 1 pipeline stages takes .* a clock has 4\.17 ns"):
-        compile_network.write_verilog(score, replace(spec.latency(), budget_ns=16.7), tmp_path)
+        trace.write_verilog(score, replace(spec.latency(), budget_ns=16.7), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

