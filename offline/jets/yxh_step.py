@@ -29,7 +29,7 @@ from offline.statistics.bumphunt import significance
 from offline.statistics.functions import FUNCTIONS, SQRT_S
 from offline.statistics.hunt import Scanned
 from offline.statistics.pseudo import share
-from offline.statistics.ranges import Axis, Settings
+from offline.statistics.ranges import Axis, Settings, first_bin
 
 HELP = "search for Y -> X H: a Higgs candidate by mass, an anomalous jet, bumps in the masses of X and Y"
 EPILOG = "example: ad40 jets yxh build/jets.h5 --scores build/vrnn_scores.h5 --output build/yxh"
@@ -91,7 +91,9 @@ def search(
     steps = max(math.ceil(math.log(high / low) / resolution), 1)
     edges = np.geomspace(low, high, steps + 1)
     places = windows()
-    axes = [Axis(f"X {a:.0f}-{b:.0f}", edges) for a, b in places]
+    # one turn-on for all, that of the trigger: of few events in a window, a signal could be the maximum
+    start = first_bin(np.histogram(found.y, edges)[0].astype(np.float64), edges, 0.0)
+    axes = [Axis(f"X {a:.0f}-{b:.0f}", edges, float(edges[start]), turn_on=False) for a, b in places]
     masses = np.stack([np.where((found.x >= a) & (found.x < b), found.y, np.nan) for a, b in places], axis=1)
     # level 0 of `share` is below the first threshold: all events are in the first region
     shared = share(masses, [edges] * len(places), None, found.score, (-np.inf, threshold))
