@@ -74,7 +74,8 @@ def test_layout_and_trigger(sample: tuple[Path, Path, dict[str, Any]]) -> None:
     figures = summary["processes"]
     assert figures["background"]["cross_section_pb"] == pytest.approx(10.4, rel=0.15)  # pb, leading order
     assert 0.25 < figures["background"]["filter_efficiency"] < 0.55
-    assert 0.5 < figures["2prong"]["filter_efficiency"] < 0.85
+    assert 0.7 < figures["2prong"]["filter_efficiency"] < 0.95
+    assert 0.5 < figures["3prong"]["filter_efficiency"] < 0.85
     assert (figures["background"]["events"], figures["2prong"]["events"], figures["3prong"]["events"]) == (30, 20, 10)
     with h5py.File(path) as file:
         about = json.loads(file.attrs[STAND_IN])
