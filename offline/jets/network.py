@@ -72,7 +72,7 @@ class NetworkModel(JetModel):
 
     @abstractmethod
     def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
-        """Loss (b,) and score (b,) of the jets of a batch, as tensors."""
+        """Loss and score of the jets of a batch, as tensors: (b,), of outliers that `batch` adds in training too."""
 
     def begin(self, inputs: Any, rows: Ints) -> None:
         """Called once before training, with the rows of the training sample. Most networks need nothing."""
@@ -111,7 +111,7 @@ class NetworkModel(JetModel):
                 for rows in batches(training, settings.batch, self.lengths(inputs), random):
                     total += float(step(*self.batch(inputs, rows, random))) * len(rows)
                     progress.update(len(rows))
-                loss = float(np.mean(self._run(inputs, validation)[0], dtype=np.float64))
+                loss = self._validation(inputs, validation)
                 row = {"training_loss": total / len(training), "validation_loss": loss}
                 self.history.append(row | self.watch(inputs, validation))
                 if loss < best:
@@ -119,6 +119,14 @@ class NetworkModel(JetModel):
         if not np.isfinite(best):
             raise Ad40Error(f"the training of {self.kind} has no finite loss; use a smaller learning rate")
         self._set_numbers(kept)
+
+    def _validation(self, inputs: Any, rows: Ints) -> float:
+        """Mean loss of jets, of the same random numbers each time."""
+        random, total, n = np.random.default_rng([self.settings.seed, 5]), 0.0, 0
+        for at in range(0, len(rows), SCORED):
+            loss = self._evaluator()(*self.batch(inputs, rows[at : at + SCORED], random))[0].numpy()
+            total, n = total + float(np.sum(loss, dtype=np.float64)), n + len(loss)
+        return total / n
 
     def _before(self, jets: Jets, rows: Ints) -> None:
         """Learn scales and the like from the training sample, before `prepare`."""
@@ -140,27 +148,29 @@ class NetworkModel(JetModel):
 
         return tf.function(step, input_signature=self.signature())
 
-    def _run(self, inputs: Any, rows: Ints) -> tuple[Floats, Floats]:
-        """Loss (n,) and score (n,) of some jets."""
+    def _run(self, inputs: Any, rows: Ints) -> Floats:
+        """Score (n,) of some jets."""
+        lengths = self.lengths(inputs)
+        order = np.arange(len(rows)) if lengths is None else np.argsort(lengths[rows], kind="stable")
+        score = np.empty(len(rows), np.float32)
+        for at in range(0, len(rows), SCORED):
+            some = order[at : at + SCORED]
+            score[some] = self._evaluator()(*self.batch(inputs, rows[some], None))[1].numpy()
+        return score
+
+    def _evaluator(self) -> Callable[..., Any]:
         import tensorflow as tf
 
         if self._scorer is None:
             self._scorer = tf.function(lambda *b: self.evaluate(*b, training=False), input_signature=self.signature())
-        lengths = self.lengths(inputs)
-        order = np.arange(len(rows)) if lengths is None else np.argsort(lengths[rows], kind="stable")
-        loss, score = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
-        for at in range(0, len(rows), SCORED):
-            some = order[at : at + SCORED]
-            found = self._scorer(*self.batch(inputs, rows[some], None))
-            loss[some], score[some] = found[0].numpy(), found[1].numpy()
-        return loss, score
+        return self._scorer
 
     def _score(self, jets: Jets) -> Floats:
         pieces = []
         with Progress(len(jets), f"score {self.kind}", "jets") as progress:
             for start in range(0, len(jets), BLOCK):
                 block = jets.take(slice(start, start + BLOCK))
-                pieces.append(self._run(self.prepare(block), np.arange(len(block)))[1])
+                pieces.append(self._run(self.prepare(block), np.arange(len(block))))
                 progress.update(len(block))
         return np.concatenate(pieces)
 

@@ -11,6 +11,10 @@ the outputs falls below `COLLAPSED` of what it was before is stopped with an err
 Mass decorrelation: in training, part of the jets are seen dilated (`offline.jets.nodes.dilated`) to a mass over pt
 drawn from the masses of all training jets evenly in its logarithm, whatever their substructure: being heavy is then
 no longer rare.
+
+Outliers: half as many jets with several cores as there are jets, made of the training jets themselves
+(`offline.jets.overlay`), are kept away from the centre. The distance that enters the loss is then the pseudo-Huber
+sqrt(1 + d^2) - 1, as in arXiv 2006.00339. With `exposure=0` nothing is shown but jets: Deep SVDD as published.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ from offline.jets.jets import Jets
 from offline.jets.model import Arrays
 from offline.jets.network import Batch, Ints, Layers, NetworkModel, NetworkSettings
 from offline.jets.nodes import Nodes, dilated, nodes, relative_mass
+from offline.jets.overlay import drawn, exposed, masses_of
+from offline.jets.overlay import loss as exposed_loss
 
 COLLAPSED = 1e-4
 """Spread of the outputs over that of the untrained network, below which a training is taken as collapsed."""
@@ -36,7 +42,6 @@ COLLAPSED = 1e-4
 LEAST_CENTRE = 0.1  # no coordinate of the centre is closer to 0, as published: a zero weight could reach 0
 CLOSEST = 0.01  # dR below which 1 / dR does not grow
 SCALE = np.array([10.0, 5.0, 5.0], np.float32)  # of pt fraction, eta, phi: numbers of order one; no shift, see above
-MASSES = (0.02, 0.98)  # quantiles of the training masses between which masses are drawn
 FACTORS = (0.2, 5.0)  # a jet is not dilated by less or more
 
 
@@ -46,14 +51,17 @@ class SVDDSettings(NetworkSettings):
 
     epochs: int = field(default=12, metadata={"help": "at most", "least": 1})
     patience: int = field(default=3, metadata={"help": "epochs without a lower validation loss", "least": 1})
-    batch: int = field(default=128, metadata={"help": "jets in a step", "least": 1})
-    constituents: int = field(default=40, metadata={"help": "of a jet, the hardest, at most", "least": 2})
+    batch: int = field(default=64, metadata={"help": "jets in a step", "least": 1})
+    learning_rate: float = field(default=3e-3, metadata={"help": "of Adam", "least": 0, "above": True, "most": 1})
+    constituents: int = field(default=20, metadata={"help": "of a jet, the hardest, at most", "least": 2})
     layers: int = field(default=2, metadata={"help": "of edge-featured attention", "least": 1})
     heads: int = field(default=2, metadata={"help": "of each layer", "least": 1})
     width: int = field(default=8, metadata={"help": "features of each head", "least": 1})
     outputs: int = field(default=8, metadata={"help": "dimensions of the space of the centre", "least": 1})
     augment: float = field(default=0.5, metadata={"help": "part of the jets seen dilated in training", "least": 0,
                                                   "most": 1})  # fmt: skip
+    exposure: float = field(default=0.5, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
+                                                   "most": 10})  # fmt: skip
     decay: float = field(default=1e-4, metadata={"help": "weight decay: times the mean square of the weights",
                                                  "least": 0})  # fmt: skip
 
@@ -77,27 +85,30 @@ class EgatSVDD(NetworkModel):
         self._last = net.dense(width, own.outputs, next(seeds), bias=False)
         return net
 
-    def embed(self, values: Any, graph: Any, inverse: Any, source: Any, to: Any, n: Any) -> Any:
-        """Outputs (n, outputs) of graphs: node values (N, 3), their graph (N,), 1/dR (E, 1), ends of edges (E,)."""
+    def embed(self, values: Any, graph: Any, inverse: Any, source: Any, to: Any, made: Any) -> Any:
+        """Outputs (n, outputs) of n graphs: node values (N, 3), their graph (N,), 1/dR (E, 1), ends of edges (E,)."""
+        import tensorflow as tf
+
         h, e = values, inverse
         for layer in self._attention:
             h, e = layer(h, e, source, to)
-        return self._last(segment_mean(h, graph, n))
+        return self._last(segment_mean(h, graph, tf.size(made)))
 
     def prepare(self, jets: Jets) -> Nodes:
         return nodes(jets, self.settings.constituents)
 
     def batch(self, inputs: Nodes, rows: Ints, random: np.random.Generator | None) -> Batch:
-        some = inputs.take(rows)
+        some = given = inputs.take(rows)
         if random is not None and self.settings.augment > 0:
-            some = dilated(some, self._factors(some, random))
+            some = dilated(given, self._factors(given, random))
+        some, made = exposed(some, given, self.settings.exposure, self.masses, random)
         source, to, distance = radius_graph(some.offsets, some.values[:, 1], some.values[:, 2], RADIUS)
         inverse = np.float32(0.1 * RADIUS) / np.maximum(distance, np.float32(CLOSEST))  # 0.1 to 2
         return [some.values * SCALE, some.owner.astype(np.int32), inverse[:, None].astype(np.float32),
-                source.astype(np.int32), to.astype(np.int32), np.int32(len(rows))]  # fmt: skip
+                source.astype(np.int32), to.astype(np.int32), made]  # fmt: skip
 
     def _factors(self, some: Nodes, random: np.random.Generator) -> NDArray[np.float64]:
-        wanted = np.exp(random.uniform(*np.log(self.masses), len(some)))
+        wanted = drawn(self.masses, len(some), random)
         chosen = random.random(len(some)) < self.settings.augment
         factor = np.clip(wanted / np.maximum(relative_mass(some), 1e-6), *FACTORS)
         return np.where(chosen, factor, 1.0)
@@ -106,12 +117,11 @@ class EgatSVDD(NetworkModel):
         import tensorflow as tf
 
         shapes = [([None, 3], tf.float32), ([None], tf.int32), ([None, 1], tf.float32), ([None], tf.int32),
-                  ([None], tf.int32), ([], tf.int32)]  # fmt: skip
+                  ([None], tf.int32), ([None], tf.float32)]  # fmt: skip
         return [tf.TensorSpec(shape, kind) for shape, kind in shapes]
 
     def begin(self, inputs: Nodes, rows: Ints) -> None:
-        mass = relative_mass(inputs.take(rows))
-        self.masses = np.maximum(np.quantile(mass, MASSES), 1e-3)
+        self.masses = masses_of(inputs.take(rows))
         outputs = self.outputs(inputs, rows[:5000])
         centre = outputs.mean(axis=0)
         away = np.where(centre < 0, -LEAST_CENTRE, LEAST_CENTRE)
@@ -128,7 +138,10 @@ class EgatSVDD(NetworkModel):
         import tensorflow as tf
 
         distance = tf.reduce_sum(tf.square(self.embed(*batch) - self.centre), axis=1)
-        return distance, tf.math.log(distance + 1e-12)
+        score = tf.math.log(distance + 1e-12)
+        if not self.settings.exposure:
+            return distance, score
+        return exposed_loss(tf.sqrt(1.0 + distance) - 1.0, batch[-1]), score
 
     def penalty(self) -> Any:
         import tensorflow as tf

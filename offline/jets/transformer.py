@@ -6,6 +6,9 @@ numbers. Decoder: the same number of tokens, each from those few numbers and its
 to (pt fraction, eta, phi). Without the squeeze, attention would copy its input and nothing were anomalous. The error
 is averaged over the constituents that exist. Jets are turned to their longest axis first. Score: ln of the error.
 
+Outliers: half as many jets with several cores, made of the training jets themselves (`offline.jets.overlay`), are to
+have a large error. With `exposure=0` nothing is shown but jets, and the loss is the mean squared error alone.
+
 Batches hold jets of similar length and are padded to the longest of them.
 """
 
@@ -16,11 +19,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offline.autoencoder.networks import keras
 from offline.jets.jets import Jets
+from offline.jets.model import Arrays
 from offline.jets.network import Batch, Ints, Layers, NetworkModel, NetworkSettings
 from offline.jets.nodes import Nodes, nodes
+from offline.jets.overlay import exposed, masses_of
+from offline.jets.overlay import loss as exposed_loss
 
 SCALE = np.array([10.0, 5.0, 5.0], np.float32)  # of pt fraction, eta, phi: numbers of order one
 
@@ -30,11 +37,15 @@ class TransformerSettings(NetworkSettings):
     """Of the transformer."""
 
     epochs: int = field(default=20, metadata={"help": "at most", "least": 1})
-    constituents: int = field(default=40, metadata={"help": "of a jet, the hardest, at most", "least": 2})
+    batch: int = field(default=128, metadata={"help": "jets in a step", "least": 1})
+    learning_rate: float = field(default=3e-3, metadata={"help": "of Adam", "least": 0, "above": True, "most": 1})
+    constituents: int = field(default=20, metadata={"help": "of a jet, the hardest, at most", "least": 2})
     width: int = field(default=32, metadata={"help": "numbers of a token; a multiple of the heads", "least": 2})
     heads: int = field(default=4, metadata={"help": "of each attention", "least": 1})
-    layers: int = field(default=2, metadata={"help": "of the encoder, and of the decoder", "least": 1})
+    layers: int = field(default=1, metadata={"help": "of the encoder, and of the decoder", "least": 1})
     latent: int = field(default=6, metadata={"help": "numbers between encoder and decoder", "least": 1})
+    exposure: float = field(default=0.5, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
+                                                   "most": 10})  # fmt: skip
 
 
 class TransformerAutoencoder(NetworkModel):
@@ -43,6 +54,7 @@ class TransformerAutoencoder(NetworkModel):
     kind, about = "transformer", "transformer autoencoder of the constituents, ln of the mean squared error"
     settings_type = TransformerSettings
     settings: TransformerSettings
+    masses: NDArray[np.float64]
 
     def build(self, seeds: Iterator[int]) -> Any:
         k, net, own = keras(), Layers(), self.settings
@@ -72,23 +84,28 @@ class TransformerAutoencoder(NetworkModel):
     def prepare(self, jets: Jets) -> Nodes:
         return nodes(jets, self.settings.constituents, turn=True)
 
+    def begin(self, inputs: Nodes, rows: Ints) -> None:
+        self.masses = masses_of(inputs.take(rows))
+
     def lengths(self, inputs: Nodes) -> Ints:
         return inputs.counts
 
     def batch(self, inputs: Nodes, rows: Ints, random: np.random.Generator | None) -> Batch:
         some = inputs.take(rows)
+        some, made = exposed(some, some, self.settings.exposure, self.masses, random)
         values, mask = some.padded(int(some.counts.max()))
-        return [values * SCALE, mask]
+        return [values * SCALE, mask, made]
 
     def signature(self) -> list[Any]:
         import tensorflow as tf
 
-        return [tf.TensorSpec([None, None, 3], tf.float32), tf.TensorSpec([None, None], tf.bool)]
+        return [tf.TensorSpec([None, None, 3], tf.float32), tf.TensorSpec([None, None], tf.bool),
+                tf.TensorSpec([None], tf.float32)]  # fmt: skip
 
     def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
         import tensorflow as tf
 
-        x, mask = batch  # (b, l, 3), (b, l)
+        x, mask, made = batch  # (b, l, 3), (b, l), (b,)
         weight = tf.cast(mask, tf.float32)
         count = tf.reduce_sum(weight, axis=1, keepdims=True)  # (b, 1), at least 1
         tokens = self._through(self._encoder, self._token(x), mask)  # (b, l, width)
@@ -98,7 +115,7 @@ class TransformerAutoencoder(NetworkModel):
         y = self._through(self._decoder, self._expand(latent)[:, None] + ranks[None], mask)
         error = tf.reduce_mean(tf.square(self._rebuilt(y) - x), axis=2) * weight  # (b, l)
         loss = tf.reduce_sum(error, axis=1) / count[:, 0]
-        return loss, tf.math.log(loss + 1e-12)
+        return exposed_loss(loss, made) if self.settings.exposure else loss, tf.math.log(loss + 1e-12)
 
     def _through(self, blocks: list[dict[str, Any]], x: Any, mask: Any) -> Any:
         """Pre-norm transformer blocks; a constituent attends to those that exist."""
@@ -109,3 +126,12 @@ class TransformerAutoencoder(NetworkModel):
             x = x + block["attention"](y, y, attention_mask=attended)
             x = x + block["dense"][1](block["dense"][0](second(x)))
         return x
+
+    def state(self) -> Arrays:
+        return super().state() | {"masses": self.masses}
+
+    def restore(self, state: Arrays) -> None:
+        self.masses = state["masses"]
+        if self.masses.shape != (2,):
+            raise ValueError("masses of another shape")
+        super().restore(state)

@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 from offline.jets.egat import SLOPE, EdgeAttention, segment_softmax
 from offline.jets.svdd import COLLAPSED, EgatSVDD, SVDDSettings
 
-SMALL = {"constituents": 12, "layers": 1, "width": 4, "epochs": 2, "batch": 64}
+SMALL = {"constituents": 12, "layers": 1, "width": 4, "epochs": 6, "batch": 64, "learning_rate": 0.01}
 
 
 def leaky(x):
@@ -95,7 +95,20 @@ def test_training_does_not_collapse(trained):
     outputs = trained.outputs(trained.prepare(test), np.arange(len(test)))
     assert (outputs.std(axis=0) > 1e-3 * np.abs(trained.centre)).all()
     score = trained.score(test)
-    assert auc(score[test.label == 0], score[test.label == 1])[1] > 0.6
+    assert auc(score[test.label == 0], score[test.label == 1])[1] > 0.75
+
+
+def test_without_outliers_it_is_deep_svdd_as_published():
+    model = create("egat", **SMALL | {"epochs": 2, "exposure": 0.0, "augment": 0.0})
+    jets = toy_jets(40, seed=4)
+    model.fit(jets)
+    inputs = model.prepare(jets)
+    outputs = model.outputs(inputs, np.arange(len(jets)))
+    squared = np.sum((outputs - model.centre) ** 2, axis=1)
+    loss, score = model.evaluate(*model.batch(inputs, np.arange(len(jets)), None), training=True)
+    np.testing.assert_allclose(loss, squared, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(score, np.log(squared + 1e-12), rtol=1e-3, atol=1e-3)
+    assert model.history[-1]["spread"] > 100 * COLLAPSED
 
 
 def test_a_collapse_is_noticed():
