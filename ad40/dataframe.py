@@ -50,7 +50,7 @@ class Frame:
                 raise InputError(self.path, f"column {name!r}", "in no block", "a frame with all its columns")
 
     def _find(self, key: str | None) -> str:
-        names = [name for name, item in self._file.items() if isinstance(item, h5py.Group)]
+        names = [str(name) for name, item in self._file.items() if isinstance(item, h5py.Group)]
         kinds = {name: _text(self._file[name].attrs.get("pandas_type", "")) for name in names}
         frames = [name for name in names if kinds[name] == _FIXED or "block0_values" in self._file[name]]
         if key is None and len(frames) == 1:
