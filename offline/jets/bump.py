@@ -66,17 +66,19 @@ def bins(window: Window, low: float, high: float, resolution: float = RESOLUTION
     return np.asarray(edges[edges < SQRT_S])
 
 
-def fit_range(mass: Floats, window: Window) -> Floats:
+def fit_range(mass: Floats, window: Window, begin: float | None = None) -> Floats:
     """Edges of the bins of the fit for all events of a selection: past the turn-on, up to the heaviest event.
 
-    Made once, from the events before any cut on a score, so that all cuts are fitted in the same bins.
+    begin: where the spectrum is known to fall smoothly [GeV], if it is; without it the fit starts where the density has
+    fallen to half of its maximum (`offline.statistics.ranges.first_bin`). Made once, from the events before any cut on
+    a score, so that all cuts are fitted in the same bins.
     Raises `Ad40Error` when the lower sideband lies in the turn-on.
     """
     if len(mass) < 2:
         raise Ad40Error(f"{len(mass)} events are too few for a spectrum")
     edges = bins(window, max(float(mass.min()), 1.0), float(mass.max()))
     counts = np.histogram(mass, edges)[0].astype(np.float64)
-    start = first_bin(counts, edges, 0.0)
+    start = first_bin(counts, edges, 0.0) if begin is None else int(np.searchsorted(edges, begin))
     if edges[min(start, len(edges) - 1)] > window.low * (window.below / window.low) ** 0.5:
         raise Ad40Error(f"the spectrum falls from {edges[min(start, len(edges) - 1)]:.0f} GeV on only; a signal region "
                         f"from {window.low:.0f} GeV has no sideband below it there")  # fmt: skip

@@ -44,8 +44,9 @@ def require() -> Any:
     return fastjet
 
 
-def cluster(events: Events, clustering: Clustering | None = None) -> Jets:
-    """Jets of n events with their constituents, groomed masses and N-subjettiness.
+def cluster(events: Events, clustering: Clustering | None = None, structure: bool = True) -> Jets:
+    """Jets of n events with their constituents, groomed masses and N-subjettiness; without `structure` the latter are
+    not known (NaN).
 
     Particles are massless; a jet's mass comes from their sum. An event without particles, or without a jet above
     pt_min within eta_max, has none. Raises `MissingTool` without FastJet.
@@ -70,12 +71,12 @@ def cluster(events: Events, clustering: Clustering | None = None) -> Jets:
     local = ak.to_numpy(ak.flatten(index, axis=None)).astype(np.int64)
     event = np.repeat(full, per_event)
     rows = local + np.repeat(events.offsets[:-1][event], counts)
-    return _ordered(events, p4, event, counts, rows, c)
+    return _ordered(events, p4, event, counts, rows, c, structure)
 
 
 def _ordered(
     events: Events, p4: NDArray[np.float64], event: NDArray[np.int64], counts: NDArray[np.int64],
-    rows: NDArray[np.int64], c: Clustering,
+    rows: NDArray[np.int64], c: Clustering, structure: bool,
 ) -> Jets:  # fmt: skip
     """Jets in order of event and pt, the hardest of each, constituents in order of pt. rows: particles of the jets,
     one jet after another; event, counts: of each jet."""
@@ -100,6 +101,6 @@ def _ordered(
     for k, column in enumerate((pt, eta, np.arctan2(py, px), np.sqrt(np.maximum(mass2, 0)))):
         table[:, k] = column[chosen]
     table[counts[chosen] == 1, 3] = 0  # one massless particle: what is left is rounding
-    table[:, 4:] = substructure(offsets, particles, c.grooming)
+    table[:, 4:] = substructure(offsets, particles, c.grooming) if structure else np.nan
     number = event[chosen]
     return Jets(offsets, particles, table, number + events.first, which.astype(np.int8), events.label[number])

@@ -14,18 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ad40.errors import InputError
+from ad40.errors import HashMismatch, InputError
+from ad40.events import EventFile
+from ad40.files import file_hash
 from ad40.progress import Progress
 from offline.jets import jets as jets_file
 from offline.jets import lhco
 from offline.jets.cluster import Clustering, cluster, require
+from offline.jets.events_step import PARTICLES
 from offline.jets.jets import BACKGROUND, SIGNAL, UNKNOWN, Jets
 from offline.jets.substructure import Grooming
 
 HELP = "events of the LHC Olympics (or of `ad40 generate lhco`) to large-radius jets with substructure"
 EPILOG = """examples:
   ad40 jets cluster events_anomalydetection.h5 --output build/jets.h5
+  ad40 jets cluster lhco.h5 --record build/kept.h5 --output build/kept_jets.h5
   ad40 jets cluster lhco_2prong_signal_100.h5 --label signal --output build/two.h5
 
 Reads events of particles (with or without labels), the features file (jets without constituents), and the clustered
@@ -52,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=(grooming.trim_radius, grooming.trim_fraction), help="default %(default)s")  # fmt: skip
     parser.add_argument("--label", choices=_LABELS, help="of all events of clustered files, which have none")
     parser.add_argument("--need-labels", action="store_true", help="refuse files without labels")
+    parser.add_argument("--record", type=Path, metavar="RECORD.h5", help="only the events that the trigger kept of the"
+                        " one file (ad40 jets events, ad40 trigger)")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
 
@@ -73,6 +80,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             sources.append(stack.enter_context(lhco.open_source(path, label)))
             if args.need_labels:
                 sources[-1].need_labels()
+        kept = triggered(args.record, sources) if args.record else None
         if any(source.kind == "events" for source in sources):
             require()
         numbers = [min(source.n, args.events or source.n) for source in sources]
@@ -82,10 +90,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "stand_in": made_here.pop() if len(made_here) == 1 else None,
             "sources": [source.attributes for source in sources],
             "clustering": clustering.document,
+            "record": {"file": args.record.name, "sha256": file_hash(args.record)} if args.record else None,
         }
         tally = {"background": 0, "signal": 0, "unknown": 0, "events_with_jets": 0, "events_with_two_jets": 0}
         with Progress(sum(numbers), "jets") as progress:
-            blocks = _counted(_blocks(sources, numbers, clustering, args.jobs, progress), tally, args)
+            blocks = _counted(_blocks(sources, numbers, clustering, args.jobs, progress, kept), tally, args)
             document = jets_file.write(args.output, blocks, about)
     two = tally["events_with_two_jets"]
     print(f"{args.output}: {document['jets']:,} jets of {sum(numbers):,} events, {two:,} with two jets")
@@ -106,9 +115,10 @@ def _counted(blocks: Iterator[Jets], tally: dict[str, int], args: argparse.Names
 
 
 def _blocks(
-    sources: list[Any], numbers: list[int], clustering: Clustering, jobs: int, progress: Progress
-) -> Iterator[Jets]:
-    """Jets of all files; events are numbered on from one file to the next."""
+    sources: list[Any], numbers: list[int], clustering: Clustering, jobs: int, progress: Progress,
+    kept: NDArray[np.int64] | None = None,
+) -> Iterator[Jets]:  # fmt: skip
+    """Jets of all files; events are numbered on from one file to the next. kept: only those of these events."""
     before = 0
     for source, n in zip(sources, numbers, strict=True):
         ranges = [(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
@@ -119,10 +129,28 @@ def _blocks(
         else:
             made = (source.read(start, stop) for start, stop in ranges)
         for (start, stop), block in zip(ranges, made, strict=True):
-            block = _selected(block, clustering)
+            block = _selected(block if kept is None else block.take(np.isin(block.event, kept)), clustering)
             yield replace(block, event=block.event + before)
             progress.update(stop - start)
         before += n
+
+
+def triggered(path: Path, sources: list[Any]) -> NDArray[np.int64]:
+    """Numbers of the events that a TriggerRecord kept of the one file of particles. Raises `InputError`,
+    `HashMismatch` when it was triggered from other events."""
+    if len(sources) != 1:
+        raise InputError("command line", "--record", f"with {len(sources)} files", "the one file it was triggered from")
+    with EventFile(path) as record:
+        if record.kind != "record":
+            raise InputError(path, "kind", record.kind, "a TriggerRecord (ad40 trigger)")
+        particles = record.attributes["source"].get("attributes", {}).get(PARTICLES)
+        if particles is None:
+            raise InputError(path, "source", "no events of particles", "a record of a file made by ad40 jets events")
+        about = sources[0].attributes
+        if particles["sha256"] != about["sha256"]:
+            place = f"{str(about['sha256'])[:12]}, of {sources[0].path}"
+            raise HashMismatch(path, "sha256 of the particles", str(particles["sha256"])[:12], place)
+        return np.asarray(record.column("event"), np.int64)
 
 
 def _selected(block: Jets, clustering: Clustering) -> Jets:

@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="least pt of the jets [GeV] (default %(default)s)")  # fmt: skip
     parser.add_argument("--max-dy", type=float, default=MAX_DY, metavar="X",
                         help="largest difference of the rapidities of the jets (default %(default)s)")  # fmt: skip
+    parser.add_argument("--fit-from", type=float, metavar="GEV", help="dijet mass from which on the spectrum falls"
+                        " smoothly: with a trigger on jets of pt P about 2 P cosh(max-dy / 2) (default: where its density"
+                        " has fallen to half of the maximum)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=40, metavar="N", help="of folds and classifiers")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
                         help="classifier=trees or network, folds, rotations; may be repeated")  # fmt: skip
@@ -74,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with open_jets(args.file) as file:
         events = dijets(file.table(), SETS[args.features], *args.pt, args.max_dy)
         stand_in, sha256 = file.attributes["stand_in"], file.sha256
-    found = search(events, windows, settings)
+    found = search(events, windows, settings, args.fit_from)
     searched = [one for one in found if not one.reason]
     if not searched:
         reasons = "; ".join(f"{one.window.low:.0f} GeV: {one.reason}" for one in found)
@@ -107,22 +110,26 @@ def _numbers(texts: list[str]) -> list[str]:
     return texts
 
 
-def search(events: Dijets, windows: list[Window], settings: CwolaSettings) -> list[Found]:
-    """Search signal regions; one that has too few events is left out with the reason."""
+def search(
+    events: Dijets, windows: list[Window], settings: CwolaSettings, begin: float | None = None
+) -> list[Found]:  # fmt: skip
+    """Search signal regions; one that has too few events is left out with the reason. begin: as for `fit_range`."""
     found = []
     with Progress(len(windows) * settings.folds * settings.rotations, "cwola", "classifiers") as progress:
         for window in windows:
-            found.append(search_window(events, window, settings, progress.update))
+            found.append(search_window(events, window, settings, progress.update, begin))
     return found
 
 
-def search_window(events: Dijets, window: Window, settings: CwolaSettings, tick: Any = lambda: None) -> Found:
+def search_window(
+    events: Dijets, window: Window, settings: CwolaSettings, tick: Any = lambda: None, begin: float | None = None
+) -> Found:  # fmt: skip
     """One signal region: classifiers, cuts, bump fits."""
     mass = events.mass
     low, high = window.sides(mass)
     counts = int(low.sum()), int(window.signal(mass).sum()), int(high.sum())
     try:
-        edges = fit_range(mass, window)
+        edges = fit_range(mass, window, begin)
         score = cwola.score(events, window, settings, tick)
         bumps = {1.0: bump(mass, edges, window)}
         for efficiency in settings.efficiencies:

@@ -12,6 +12,7 @@ EPILOG = "example: ad40 jets train egat build/jets.h5 --output build/egat"
 
 STEPS = {
     "cluster": "offline.jets.cluster_step",
+    "events": "offline.jets.events_step",
     "train": "offline.jets.train_step",
     "score": "offline.jets.score_step",
     "compare": "offline.jets.compare_step",
