@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-dy", type=float, default=MAX_DY, metavar="X",
                         help="largest difference of the rapidities of the jets (default %(default)s)")  # fmt: skip
     parser.add_argument("--fit-from", type=float, metavar="GEV", help="dijet mass from which on the spectrum falls"
-                        " smoothly: with a trigger on jets of pt P about 2 P cosh(max-dy / 2) (default: where its density"
+                        " smoothly: with a trigger on jets of pt P 2 P cosh(max-dy / 2) (default: where its density"
                         " has fallen to half of the maximum)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=40, metavar="N", help="of folds and classifiers")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",

@@ -1,8 +1,9 @@
 """`ad40 jets events`: events of particles as an event file, which the trigger and the searches read.
 
 The trigger sees anti-kt jets of R = 0.4 and the missing pt; there are no leptons, because the particles of these files
-have no identity. The offline objects are the large-radius jets of `ad40 jets cluster`, with masses: m(j1, j2) of a search
-is their dijet mass. Row k is event k of the file of particles, and so is the column `event` of whatever is made of it.
+have no identity. The offline objects are the large-radius jets of `ad40 jets cluster`, with masses: m(j1, j2) of a
+search is their dijet mass. Row k is event k of the file of particles, and so is the column `event` of whatever is made
+of it.
 """
 
 from __future__ import annotations

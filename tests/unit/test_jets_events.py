@@ -39,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_the_trigger_sees(folder: Path) -> None:
     with Frame(folder / "particles.h5") as frame:
-        pt, eta, phi = np.moveaxis(frame.read()[:, :2100].reshape(50, 700, 3), 2, 0)
+        slots = frame.read()[:, :2100].reshape(50, 700, 3)
+    pt, phi = slots[..., 0], slots[..., 2]
     x, y = -(pt * np.cos(phi)).sum(axis=1), -(pt * np.sin(phi)).sum(axis=1)
     with EventFile(folder / "events.h5") as file:
         seen = file.events(0, 50)
