@@ -6,7 +6,8 @@ fold are scored by classifiers that learnt from three others and stopped by the 
 classifier that saw it. Each of the four may be the one that stops, and the four classifiers are averaged.
 
 Both classes have the same total weight, and so have the two sidebands: what changes steadily with the mass is equally
-far on both sides of the signal region, and cannot be used.
+far on both sides of the signal region, and cannot be used. The masses of the jets of background grow with the dijet
+mass, and their tails do not do so steadily: classifiers see masses over the dijet mass.
 
 A score is brought to the same footing in all folds: s = -ln of the part of the fold's sideband events with at least
 that answer. Cutting at s = -ln(eps) keeps the part eps of the sidebands, and a spectrum that no classifier shaped.
@@ -39,6 +40,8 @@ class CwolaSettings(Settings):
 
     classifier: str = field(default="trees", metadata={"help": "trees or network", "choices": classifier.KINDS})
     folds: int = field(default=5, metadata={"help": "that events are dealt into", "least": 3, "most": 20})
+    masses: str = field(default="relative", metadata={"help": "of jets: relative (over the dijet mass) or gev",
+                                                      "choices": ("relative", "gev")})  # fmt: skip
     rotations: int = field(default=4, metadata={"help": "classifiers averaged for each fold", "least": 1})
     efficiencies: tuple[float, ...] = field(default=(0.1, 0.01), metadata={"help": "kept of the sidebands"})
 
@@ -109,7 +112,7 @@ def score(
 
     Raises `InputError` when a region holds too few events to learn from.
     """
-    mass, x = events.mass, events.x
+    mass, x = events.mass, relative(events) if settings.masses == "relative" else events.x
     fold = folds_of(events.event, settings.folds, settings.seed)
     signal, (low, high) = window.signal(mass), window.sides(mass)
     for name, part in (("signal region", signal), ("lower sideband", low), ("upper sideband", high)):
@@ -134,6 +137,12 @@ def score(
         sides = (low | high)[mine]
         out[mine] = footing(answer, answer[sides], weights(mass[mine], window)[sides])
     return out
+
+
+def relative(events: Dijets) -> Floats:
+    """Features (n, f) with the masses among them over the dijet mass."""
+    masses = np.array([name.startswith("m") for name in events.names], bool)
+    return np.where(masses, events.x / events.mass[:, None], events.x)
 
 
 def footing(answer: Floats, reference: Floats, weight: Floats) -> Floats:

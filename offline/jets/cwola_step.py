@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         " has fallen to half of the maximum)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=40, metavar="N", help="of folds and classifiers")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-                        help="classifier=trees or network, folds, rotations; may be repeated")  # fmt: skip
+                        help="classifier=trees or network, masses=relative or gev, folds, rotations; may be"
+                        " repeated")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     overall = 1 - (1 - p) ** trials if p > 1e-12 else p * trials
     summary = {
         "file": str(args.file), "jets_sha256": sha256, "stand_in": stand_in, "events": len(events),
-        "features": list(events.names), "settings": {"classifier": settings.classifier, "folds": settings.folds,
-        "rotations": settings.rotations, "efficiencies": list(settings.efficiencies), "seed": settings.seed},
+        "features": list(events.names), "settings": asdict(settings),
         "windows": [one.document() for one in found],
         "largest": {"window": [best[2].window.low, best[2].window.high], "efficiency": best[1], "z": best[0],
                     "local_p": p, "trials": trials, "global_p": overall, "global_z": significance(overall)},
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _numbers(texts: list[str]) -> list[str]:
     for text in texts:
         if text.startswith("efficiencies"):
-            raise InputError("command line", "--set", repr(text), "classifier, folds or rotations")
+            raise InputError("command line", "--set", repr(text), "classifier, masses, folds or rotations")
     return texts
 
 

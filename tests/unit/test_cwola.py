@@ -126,6 +126,24 @@ def test_a_signal_is_found(kind):
     assert found.merit["max_sic"][1] > 4 and found.merit["auc"][1] > 0.8
 
 
+def test_masses_are_relative_to_the_dijet_mass():
+    events = toy_dijets(3000, features="four")
+    x = cwola.relative(events)
+    assert np.allclose(x[:, :2] * events.mass[:, None], events.x[:, :2]) and (x[:, 2:] == events.x[:, 2:]).all()
+    # of background, which has no mass of its own, they depend less on the dijet mass
+    follows = [abs(np.corrcoef(np.log(v[:, 0]), np.log(events.mass))[0, 1]) for v in (events.x, x)]
+    assert follows[1] < follows[0] - 0.05
+    with pytest.raises(InputError, match="masses is 'tev'"):
+        CwolaSettings(masses="tev")
+
+
+def test_the_start_of_the_fit_may_be_known():
+    mass = toy_dijets(20_000).mass
+    assert bump.fit_range(mass, WINDOW, 2800)[0] == pytest.approx(2800, rel=0.03) != bump.fit_range(mass, WINDOW)[0]
+    with pytest.raises(Ad40Error, match="no sideband below"):
+        bump.fit_range(mass, WINDOW, 3250)
+
+
 def test_too_few_events_are_said():
     found = cwola_step.search_window(toy_dijets(500), WINDOW, FAST)
     assert "at least 50" in found.reason and not found.bumps
