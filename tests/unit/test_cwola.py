@@ -139,7 +139,8 @@ def test_masses_are_relative_to_the_dijet_mass():
 
 def test_the_start_of_the_fit_may_be_known():
     mass = toy_dijets(20_000).mass
-    assert bump.fit_range(mass, WINDOW, 2600)[0] == pytest.approx(2640, abs=40) < bump.fit_range(mass, WINDOW)[0]
+    known = bump.fit_range(mass, WINDOW, 2600)[0]
+    assert 2600 <= known < 2680 < bump.fit_range(mass, WINDOW)[0]
     with pytest.raises(Ad40Error, match="no sideband below"):
         bump.fit_range(mass, WINDOW, 3250)
 
