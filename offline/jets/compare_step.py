@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="events to judge on: the half that `train` leaves alone, or others"
                         " (default %(default)s)")  # fmt: skip
     parser.add_argument("--jets", type=int, default=JETS, metavar="N", help="at most (default %(default)s)")
+    parser.add_argument(
+        "--mix",
+        type=float,
+        metavar="RATIO",
+        help="background events to a signal event (published figures: 20; default: as in the file)",
+    )
     parser.add_argument("--event-score", choices=HOW, default="mean",
                         help="of the two leading jets' scores (default %(default)s)")  # fmt: skip
     parser.add_argument("--replicas", type=int, default=200, metavar="N",
@@ -54,15 +60,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                                  f"another part than '{seen}', or another file")  # fmt: skip
         table = file.table()
         rows = (rows_of(table.event, args.part) & (table.which < USED)).nonzero()[0]
-        rows = rows[mixture(table.take(rows), args.jets)]
+        rows = rows[mixture(table.take(rows), args.jets, args.mix)]
         jets = read_rows(file, rows)
     compared = compare([*baselines(jets), *models], jets, args.event_score, args.replicas)
     kinds = {name: model.kind for name, model in models}
     others = beside(compared, kinds)
     stand_in = attributes["stand_in"]
     summary = {
-        "file": str(args.file), "jets_sha256": sha256, "stand_in": stand_in, "part": args.part, "jets": len(jets),
-        "signal_jets": int((jets.label == SIGNAL).sum()), "event_score": args.event_score,
+        "file": str(args.file), "jets_sha256": sha256, "stand_in": stand_in, "part": args.part, "mix": args.mix,
+        "jets": len(jets), "signal_jets": int((jets.label == SIGNAL).sum()), "event_score": args.event_score,
         "models": {one.name: {"kind": kinds.get(one.name, one.name)} | one.document() for one in compared},
         "published": others,
     }  # fmt: skip

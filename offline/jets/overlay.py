@@ -1,12 +1,13 @@
 """Jets with several hard cores, made of ordinary ones: examples of what is not ordinary, without a label or a signal.
 
-A network that only learns to describe ordinary jets calls anomalous whatever it describes badly, most of all wide jets
-of many constituents. Shown outliers as well, it learns what to look at (outlier exposure, arXiv 1812.04606; for
+A network that only learns to describe ordinary jets calls anomalous whatever it describes badly, most of all wide
+jets of many constituents. Shown outliers as well, it learns what to look at (outlier exposure, arXiv 1812.04606; for
 one-class networks arXiv 2006.00339; anomalies made by augmentation of jets: arXiv 2301.04660). Ours know of signals
 only that they may have two or three cores: the constituents around the hardest one of a jet and those of another jet,
-laid side by side at the distance that gives a mass drawn evenly in its logarithm between those of ordinary jets, the pt
-shared at random. Angles inside a core are not changed, so that the granularity of the detector gives nothing away, and
-an overlaid jet has no more constituents than the first of the two.
+laid side by side at the distance that gives a mass drawn evenly in its logarithm between those of ordinary jets, the
+pt shared at random, among the soft constituents that the first jet has around its core. Angles inside a core are not
+changed, so that the granularity of the detector gives nothing away, and an overlaid jet has no more constituents than
+the first of the two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from offline.jets.nodes import Nodes, relative_mass
 SHARES = (0.2, 0.8)  # of the pt that the first core gets: below, there is hardly a second
 CORES = (0.3, 1.0)  # radius of a core over the distance of the two
 DISTANCES = (0.05, 1.6)  # of two cores: those that a jet of R = 1 can resolve, and hold
+SOFT = 0.01  # pt fraction of constituents of the first jet that stay where they are, outside of its core
 THREE = 1 / 3  # part of the overlaid jets that get a third core
 MASSES = (0.02, 0.98)  # quantiles of the masses over pt of the training jets between which masses are drawn
 LEAST_MASS = 1e-3
@@ -60,6 +62,10 @@ def overlaid(first: Nodes, other: Nodes, masses: Floats, random: np.random.Gener
         )
         values.append(np.stack(turned, axis=1)[inside])
         owners.append(owner[inside])
+        if jets is first:
+            around = ~inside & (z < SOFT)
+            values.append(np.stack([z, eta, phi], axis=1)[around])
+            owners.append(owner[around])
     was = np.bincount(first.owner, first.values[:, 0].astype(np.float64), n)
     return _gathered(np.concatenate(values), np.concatenate(owners), first.counts, was)
 

@@ -154,8 +154,16 @@ class Sequences:
 
 def sequences(jets: Jets, most: int = MOST, least: int = LEAST, cone: float = CONE) -> Sequences:
     """The sequences of n jets, as the module says, with at most `most` and at least `least` constituents."""
-    n = len(jets)
+    return sequences_of(jets.offsets, jets.constituents, most, least, cone)
+
+
+def sequences_of(
+    offsets: NDArray[np.int64], constituents: NDArray[np.float32], most: int = MOST, least: int = LEAST,
+    cone: float = CONE,
+) -> Sequences:  # fmt: skip
+    """Those of n lists of constituents (pt, eta, phi), int64 (n + 1,) and float32 (m, 3)."""
+    n = len(offsets) - 1
     out, length = np.zeros((n, most, 3), np.float32), np.zeros(n, np.int32)
-    _all(jets.offsets, jets.constituents, most, least, cone, out, length)
+    _all(offsets, constituents, most, least, cone, out, length)
     out[length == 0] = 0
     return Sequences(out, length)

@@ -22,7 +22,8 @@ examples:
   ad40 jets train vrnn build/blackbox.h5 --part all --output build/vrnn --set epochs=100 --set learning_rate=1e-5
 `--set help=` lists the settings of a model."""  # fmt: skip
 
-JETS = 100_000
+JETS = 20_000
+"""More learn better, and take longer in proportion: docs/jets.md has the figures."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,12 @@ the use of transformers for jets at EuCAIFCon 2025).
 Encoder: each constituent a token, self-attention among the tokens of the jet, then their mean squeezed into a few
 numbers. Decoder: the same number of tokens, each from those few numbers and its rank in pt, self-attention, and back
 to (pt fraction, eta, phi). Without the squeeze, attention would copy its input and nothing were anomalous. The error
-is averaged over the constituents that exist. Jets are turned to their longest axis first. Score: ln of the error.
+is averaged over the constituents that exist, weighted by pt. Jets are turned to their longest axis first. The squared
+length of the few numbers is added, which keeps ordinary jets near 0 (a regularised autoencoder, arXiv 1903.12436).
+Score: ln of the sum. With `weighted=0`, `code=0` and `exposure=0` it is the plain mean squared error.
 
 Outliers: half as many jets with several cores, made of the training jets themselves (`offline.jets.overlay`), are to
-have a large error. With `exposure=0` nothing is shown but jets, and the loss is the mean squared error alone.
+have a large error. With `exposure=0` nothing is shown but jets.
 
 Batches hold jets of similar length and are padded to the longest of them.
 """
@@ -44,6 +46,10 @@ class TransformerSettings(NetworkSettings):
     heads: int = field(default=4, metadata={"help": "of each attention", "least": 1})
     layers: int = field(default=1, metadata={"help": "of the encoder, and of the decoder", "least": 1})
     latent: int = field(default=6, metadata={"help": "numbers between encoder and decoder", "least": 1})
+    weighted: int = field(default=1, metadata={"help": "1: the mean over constituents is weighted by pt; 0: plain",
+                                               "choices": (0, 1)})  # fmt: skip
+    code: float = field(default=1.0, metadata={"help": "of the squared length of the numbers in the middle, in the "
+                                               "loss and in the score", "least": 0})  # fmt: skip
     exposure: float = field(default=0.5, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
                                                    "most": 10})  # fmt: skip
 
@@ -113,8 +119,10 @@ class TransformerAutoencoder(NetworkModel):
         latent = self._squeeze(pooled)  # (b, latent)
         ranks = self._rank(tf.range(tf.shape(x)[1]))  # (l, width)
         y = self._through(self._decoder, self._expand(latent)[:, None] + ranks[None], mask)
+        weight = weight * x[..., 0] if self.settings.weighted else weight
         error = tf.reduce_mean(tf.square(self._rebuilt(y) - x), axis=2) * weight  # (b, l)
-        loss = tf.reduce_sum(error, axis=1) / count[:, 0]
+        loss = tf.reduce_sum(error, axis=1) / tf.reduce_sum(weight, axis=1)
+        loss = loss + self.settings.code * tf.reduce_sum(tf.square(latent), axis=1)
         return exposed_loss(loss, made) if self.settings.exposure else loss, tf.math.log(loss + 1e-12)
 
     def _through(self, blocks: list[dict[str, Any]], x: Any, mask: Any) -> Any:

@@ -64,7 +64,9 @@ def test_comparison(folder, capsys):
     assert merits["event"]["background"] + merits["event"]["signal"] == n and merits["jet"]["auc"][1] > 0.7
     assert abs(document["models"]["mass"]["mass"]["correlation"]["spearman"] - 1) < 1e-9
     page = (out / "compare.html").read_text()
-    assert "stand-in" in page and "None of the models compared has a published figure" in page
+    assert (
+        document["mix"] is None and "stand-in" in page and "None of the models compared has a published figure" in page
+    )
     assert json.loads((folder / "c.json").read_text())["page"].endswith("compare.html")
     assert {p.name for p in (out / "plots").iterdir()} >= {"roc_jet.png", "sic_event.png", "mass_10.png", "mass_1.png"}
     assert "AUC jet" in capsys.readouterr().out
