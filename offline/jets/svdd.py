@@ -49,7 +49,7 @@ FACTORS = (0.2, 5.0)  # a jet is not dilated by less or more
 class SVDDSettings(NetworkSettings):
     """Of the graph network."""
 
-    epochs: int = field(default=12, metadata={"help": "at most", "least": 1})
+    epochs: int = field(default=6, metadata={"help": "at most", "least": 1})
     patience: int = field(default=3, metadata={"help": "epochs without a lower validation loss", "least": 1})
     batch: int = field(default=64, metadata={"help": "jets in a step", "least": 1})
     learning_rate: float = field(default=3e-3, metadata={"help": "of Adam", "least": 0, "above": True, "most": 1})

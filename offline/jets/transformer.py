@@ -38,19 +38,19 @@ SCALE = np.array([10.0, 5.0, 5.0], np.float32)  # of pt fraction, eta, phi: numb
 class TransformerSettings(NetworkSettings):
     """Of the transformer."""
 
-    epochs: int = field(default=20, metadata={"help": "at most", "least": 1})
-    batch: int = field(default=128, metadata={"help": "jets in a step", "least": 1})
-    learning_rate: float = field(default=3e-3, metadata={"help": "of Adam", "least": 0, "above": True, "most": 1})
+    epochs: int = field(default=16, metadata={"help": "at most", "least": 1})
+    batch: int = field(default=64, metadata={"help": "jets in a step", "least": 1})
+    learning_rate: float = field(default=1e-3, metadata={"help": "of Adam", "least": 0, "above": True, "most": 1})
     constituents: int = field(default=20, metadata={"help": "of a jet, the hardest, at most", "least": 2})
     width: int = field(default=32, metadata={"help": "numbers of a token; a multiple of the heads", "least": 2})
     heads: int = field(default=4, metadata={"help": "of each attention", "least": 1})
     layers: int = field(default=1, metadata={"help": "of the encoder, and of the decoder", "least": 1})
-    latent: int = field(default=6, metadata={"help": "numbers between encoder and decoder", "least": 1})
+    latent: int = field(default=12, metadata={"help": "numbers between encoder and decoder", "least": 1})
     weighted: int = field(default=1, metadata={"help": "1: the mean over constituents is weighted by pt; 0: plain",
                                                "choices": (0, 1)})  # fmt: skip
-    code: float = field(default=1.0, metadata={"help": "of the squared length of the numbers in the middle, in the "
+    code: float = field(default=0.3, metadata={"help": "of the squared length of the numbers in the middle, in the "
                                                "loss and in the score", "least": 0})  # fmt: skip
-    exposure: float = field(default=0.5, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
+    exposure: float = field(default=1.0, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
                                                    "most": 10})  # fmt: skip
 
 

@@ -11,13 +11,14 @@ A score of the first kind above 0.5 is a published anomaly region. Latent values
 means in scores. A jet without a sequence (fewer than 3 constituents, or no mass) does not take part in training; its
 mean KL over no step is 0, and so is its score: it is not called anomalous. By MSE it has the smallest score there is.
 
-Outliers: half as many jets with several cores as there are jets, made of the training jets themselves
+Outliers: as many jets with several cores as there are jets, made of the training jets themselves
 (`offline.jets.overlay`), are to have a score near 1: they add -kl_weight ln(1 - exp(-mean KL)) to the loss and not
 their error, and jets add kl_weight * mean KL besides what is written above. That is needed: in the frame of the jet
 those of two cores are more regular than others, and the network as published (`exposure=0`) finds them less
 anomalous. With the other score (`quantity=mse`) there are no outliers.
 
-Published: Adam at 1e-5, batches of 256, 100 epochs, kl_weight 0.1. The default takes larger steps, and fewer epochs.
+Published: Adam at 1e-5, batches of 256, 100 epochs, kl_weight 0.1. The default takes larger
+steps, fewer epochs, and 1, with which the outliers count as much as the error.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ UNIT = 1000.0  # GeV, pt of an outlier: its frame does not depend on it
 class VRNNSettings(NetworkSettings):
     """Of the VRNN."""
 
-    epochs: int = field(default=10, metadata={"help": "at most", "least": 1})
+    epochs: int = field(default=9, metadata={"help": "at most", "least": 1})
     batch: int = field(default=64, metadata={"help": "jets in a step", "least": 1})
     learning_rate: float = field(default=3e-3, metadata={"help": "of Adam", "least": 0, "above": True, "most": 1})
     latent: int = field(default=2, metadata={"help": "dimensions of z", "least": 1})
-    kl_weight: float = field(default=0.1, metadata={"help": "of the KL term in the loss", "least": 0})
-    exposure: float = field(default=0.5, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
+    kl_weight: float = field(default=1.0, metadata={"help": "of the KL term in the loss", "least": 0})
+    exposure: float = field(default=1.0, metadata={"help": "outliers made of training jets, for each jet", "least": 0,
                                                    "most": 10})  # fmt: skip
     quantity: str = field(default="kl", metadata={"help": "the score: kl or mse", "choices": ("kl", "mse")})
 
