@@ -22,7 +22,7 @@ from ad40.errors import CheckError, InputError, OutputError
 from ad40.events import write_adc2021
 from ad40.files import writable_folder
 from ad40.progress import Progress
-from training import chunks
+from training import chunks, lhco
 from training.chunks import Job
 from training.content import join, merge
 from training.heavyflavour import HEAVY, LIBRARY_DECAYS
@@ -36,13 +36,16 @@ EPILOG = """examples:
   ad40 generate my.cmnd --events 5000 --output mine.h5        any process, from a Pythia command file
   ad40 generate search --events 50000 --offline --filter streams --output data.h5
                                                               background of the searches, in natural proportions
+  ad40 generate lhco --events 105000 --signal 2prong:5000 --output lhco.h5
+                                                              jets, in the layout of the LHC Olympics 2020
 
 Every event has an electron or muon above 23 GeV, isolated, after the detector, and pileup of mean 20. With
 --filter streams it passes one of the streams of the searches instead (training/processes.yaml).
 Chunks of work are kept in --work: the same command goes on where it was interrupted, and a larger --events reuses
 what is there. The first run makes a pool of minimum-bias events (about a minute on two cores).
 processes: """
-_KNOWN = ("background", "search", *[name for name in processes()["processes"] if name not in ("minimum_bias", "user")])
+_OWN = [name for name in processes()["processes"] if name not in ("minimum_bias", "user")]
+_KNOWN = ("background", "search", lhco.SAMPLE, *_OWN)
 EPILOG += ", ".join(_KNOWN)
 
 
@@ -80,6 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum-bias events to draw pileup from (default %(default)s)",
     )
     parser.add_argument(
+        "--signal",
+        action="append",
+        metavar="NAME:N",
+        help="lhco: so many of the events are signal, " + " or ".join(lhco.SIGNALS) + " (may be given for both)",
+    )
+    parser.add_argument("--unlabelled", action="store_true", help="lhco: without the label, as a black box")
+    parser.add_argument(
         "--work",
         type=Path,
         default=Path("build/generate"),
@@ -102,6 +112,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     _check_output(args.output)
     if args.filter == "streams" and not args.offline:
         raise InputError("command line", "--filter", "streams", "--offline, too: the streams need offline objects")
+    if args.process == lhco.SAMPLE:
+        return _generate_lhco(args)
+    if args.signal or args.unlabelled:
+        raise InputError("command line", "--signal and --unlabelled", f"given for {args.process}", "only with lhco")
     require()
     jobs = make_jobs(args)
     parts = {}
@@ -124,6 +138,33 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             f"   filter efficiency {figures['filter_efficiency']:.3g}"
         )
     return {"output": str(args.output), "events": len(content.events), **content.attributes}
+
+
+def _generate_lhco(args: argparse.Namespace) -> dict[str, object]:
+    """The sample in the layout of the LHC Olympics."""
+    pileup = processes()["pileup"]
+    usual = {"offline": False, "filter": "lepton", "full_mpi": False, "pileup": pileup["mean"]}
+    usual["pool_events"] = pileup["pool_events"]
+    for name, value in usual.items():
+        if getattr(args, name) != value:
+            option = "--" + name.replace("_", "-")
+            raise InputError("command line", option, getattr(args, name), "no such option with lhco, as in that set")
+    jobs = lhco.make_jobs(args)
+    require()
+    try:
+        with _workers(args.jobs) as submit:
+            for job, wanted in jobs:
+                make([job], wanted, args.jobs, submit, lhco)
+    except BrokenProcessPool as error:
+        raise CheckError("a worker process died (out of memory?); finished chunks are kept, a rerun goes on") from error
+    document = lhco.write(args.output, jobs, args.seed, not args.unlabelled)
+    print(f"{args.output}: {args.events:,} events")
+    for name, figures in document["processes"].items():
+        print(
+            f"  {name:<11} {figures['events']:>8,} events   cross-section {figures['cross_section_pb']:.4g} pb"
+            f"   trigger efficiency {figures['filter_efficiency']:.3g}"
+        )
+    return {"output": str(args.output), "labelled": not args.unlabelled, **document}
 
 
 def _check_output(path: Path) -> None:
@@ -218,9 +259,16 @@ def _as_completed(futures: list[Future[int]]) -> Iterator[Future[int]]:
 
 
 def collect(jobs: list[Job], wanted: int, workers: int, submit: Submit) -> dict[str, dict[str, Any]]:
-    """Make chunks 0, 1, 2 ... of all jobs together until they hold `wanted` events; what the chunks hold, by process.
+    """Make chunks as `make` says; what the chunks hold, by process."""
+    make(jobs, wanted, workers, submit, chunks)
+    return join(jobs, wanted)
 
-    A chunk counts when every job has made it, so that several jobs stand at the same luminosity.
+
+def make(jobs: list[Any], wanted: int, workers: int, submit: Submit, maker: Any) -> None:
+    """Make chunks 0, 1, 2 ... of all jobs together until they hold `wanted` events.
+
+    maker: module with make_chunk and read_chunk. A chunk counts when every job has made it, so that several jobs
+    stand at the same luminosity.
     """
     name = jobs[0].process if len(jobs) == 1 else "all processes"
     scales = processes()["chunk_scales"]
@@ -238,7 +286,7 @@ def collect(jobs: list[Job], wanted: int, workers: int, submit: Submit) -> dict[
         return [i for i, found in done.items() if len(found) == len(jobs)]
 
     while events(done) < wanted:
-        existing = [chunks.read_chunk(job, len(done)) for job in jobs]
+        existing = [maker.read_chunk(job, len(done)) for job in jobs]
         if any(found is None for found in existing):
             break
         done[len(done)] = [len(found["events"]) for found in existing if found]
@@ -246,13 +294,13 @@ def collect(jobs: list[Job], wanted: int, workers: int, submit: Submit) -> dict[
     if reused:
         print(f"{name}: {reused:,} events of {following} finished chunks are reused", file=sys.stderr)
     if reused >= wanted:
-        return join(jobs, wanted)
+        return
     with Progress(wanted - reused, name) as progress:
         while events(whole()) < wanted or running:
             each = events(whole()) / work(whole()) if whole() else 0.0
             pending = [i for i in range(following) if i not in whole()]
             while len(running) < workers and events(whole()) + each * work(pending) < wanted:
-                running |= {submit(chunks.make_chunk, job, following): following for job in jobs}
+                running |= {submit(maker.make_chunk, job, following): following for job in jobs}
                 pending.append(following)
                 following += 1
             for future in wait(running, return_when=FIRST_COMPLETED)[0]:
@@ -261,4 +309,3 @@ def collect(jobs: list[Job], wanted: int, workers: int, submit: Submit) -> dict[
                 progress.update(made)
             if work(whole()) > _GIVE_UP_AFTER and not events(whole()):
                 raise InputError(jobs[0].source, "filter", f"passed by no event of {len(done)} chunks", "such events")
-    return join(jobs, wanted)

@@ -137,15 +137,24 @@ class Jets:
 
 
 def cluster(
-    event: np.ndarray, px: np.ndarray, py: np.ndarray, pz: np.ndarray, e: np.ndarray, n: int, pt_min: float
+    event: np.ndarray,
+    px: np.ndarray,
+    py: np.ndarray,
+    pz: np.ndarray,
+    e: np.ndarray,
+    n: int,
+    pt_min: float,
+    radius: float | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """Anti-kt jets of `n` events of particles ordered by event: event, px, py, pz, E of each jet."""
+    """Anti-kt jets of `n` events of particles ordered by event: event, px, py, pz, E of each jet. radius: by default
+    that of the detector's jets."""
     import awkward as ak
     import fastjet
 
     counts = np.bincount(event, minlength=n)
     particles = ak.unflatten(ak.zip({"px": px, "py": py, "pz": pz, "E": e}, with_name="Momentum4D"), counts)
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, detector_settings()["jet"]["radius"])
+    radius = detector_settings()["jet"]["radius"] if radius is None else radius
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     jets = fastjet.ClusterSequence(particles, definition).inclusive_jets(min_pt=pt_min)
     of_jet = np.repeat(np.arange(n), ak.to_numpy(ak.num(jets.px)))
     return of_jet, *(ak.to_numpy(ak.flatten(jets[c])) for c in ("px", "py", "pz", "E"))

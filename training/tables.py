@@ -127,6 +127,11 @@ PROCESSES: Shape = {
             "slices?": _each(lambda node: conform(node, _SLICE)),
         }
     },
+    "lhco": {
+        "version": _COUNT,
+        "trigger": {"radius": _number(0.01, 5), "pt_min": _ENERGY, "abs_eta_max": _number(0, 10)},
+        "processes": {"*": {"label": _integer(0, 1), "tries": _COUNT, "settings": _LINES}},
+    },
 }
 
 _CALORIMETER: Shape = {

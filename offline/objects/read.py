@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ad40 import hdf5, offline_events
 from ad40.errors import InputError
+from offline.objects import darkmachines
+from offline.objects.darkmachines import DarkMachinesSource
 from offline.objects.events import OfflineSource
 from offline.objects.lhe import LheSource
 from offline.objects.nanoaod import NanoAODSource, Options
@@ -15,7 +17,7 @@ from offline.objects.record import RecordSource
 from offline.objects.rootfile import open_root
 from offline.objects.source import Source
 
-KINDS = ("record", "offline", "lhe", "ntuple", "nanoaod")
+KINDS = ("record", "offline", "lhe", "ntuple", "nanoaod", "darkmachines")
 
 
 def kind_of(path: str | Path) -> str:
@@ -43,7 +45,9 @@ def kind_of(path: str | Path) -> str:
         raise InputError(path, "content", names, "a tree 'Ntuple' (ADFilter) or 'Events' (NanoAOD)")
     if start.startswith(b"\x1f\x8b") or b"<LesHouchesEvents" in start:
         return "lhe"
-    raise InputError(path, "content", repr(start[:16]), "HDF5, ROOT or an LHE file")
+    if darkmachines.looks_like(start):
+        return "darkmachines"
+    raise InputError(path, "content", repr(start[:16]), "HDF5, ROOT, an LHE file or a CSV of Dark Machines")
 
 
 def open_objects(
@@ -78,6 +82,6 @@ def open_objects(
         return RecordSource(path, counts, events)
     if found == "nanoaod":
         return NanoAODSource(path, counts, nanoaod)
-    plain: dict[str, type[OfflineSource | LheSource | NtupleSource]]
-    plain = {"offline": OfflineSource, "lhe": LheSource, "ntuple": NtupleSource}
+    plain: dict[str, type[OfflineSource | LheSource | NtupleSource | DarkMachinesSource]]
+    plain = {"offline": OfflineSource, "lhe": LheSource, "ntuple": NtupleSource, "darkmachines": DarkMachinesSource}
     return plain[found](path, counts)

@@ -40,8 +40,9 @@ class Signal:
 @dataclass(frozen=True)
 class SpectraPlan:
     """names of the masses; bins: which resolution the bins follow, over bin_range [GeV]; fit_range [GeV]: no bin
-    outside of it is fitted; floors [GeV]: a known peak that the search starts above; spectra with fewer than
-    min_entries in the fit range are left out."""
+    outside of it is fitted; floors [GeV]: a known peak that the search starts above; falling_from [GeV]: where a
+    spectrum whose turn-on is known falls smoothly, and its fit starts; spectra with fewer than min_entries in the fit
+    range are left out."""
 
     names: tuple[str, ...]
     bins: str
@@ -49,6 +50,7 @@ class SpectraPlan:
     fit_range: tuple[float, float] | None
     floors: tuple[tuple[str, float], ...]
     min_entries: int
+    falling_from: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -206,19 +206,23 @@ def _mass_name(node: Node) -> str:
 
 
 def _spectra(node: Node) -> SpectraPlan:
-    node.keys({"names", "bins"}, {"bin_range", "fit_range", "floors", "min_entries"})
+    node.keys({"names", "bins"}, {"bin_range", "fit_range", "floors", "falling_from", "min_entries"})
     names = tuple(_mass_name(one) for one in node["names"])
     if not names or len(set(names)) != len(names):
         raise node["names"].fault("different names of masses")
-    if "floors" in node:
-        node["floors"].keys(set(), set(names))
+    starts: dict[str, tuple[tuple[str, float], ...]] = {"floors": (), "falling_from": ()}
+    for key in starts:
+        if key in node:
+            node[key].keys(set(), set(names))
+            starts[key] = tuple((name, one.number(0, MAX_GEV)) for name, one in node[key].items())
     return SpectraPlan(
         names,
         node["bins"].choice(RESOLUTIONS),
         _pair(node["bin_range"], 1, MAX_GEV) if "bin_range" in node else (20.0, 8000.0),
         _pair(node["fit_range"], 1, MAX_GEV) if _has(node, "fit_range") else None,
-        tuple((name, one.number(0, MAX_GEV)) for name, one in node["floors"].items()) if "floors" in node else (),
+        starts["floors"],
         node["min_entries"].integer(1, 10**9) if "min_entries" in node else 50,
+        starts["falling_from"],
     )
 
 

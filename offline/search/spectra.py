@@ -65,11 +65,13 @@ def load(context: Context, names: Sequence[str] | None = None, streams: Sequence
 def axes(analysis: Analysis, names: Sequence[str] | None = None) -> list[Axis]:
     """The axis of each mass: bins, range and label."""
     plan, floors, found = analysis.spectra, dict(analysis.spectra.floors), []
+    falling = dict(plan.falling_from)
     low, high = plan.fit_range or (0.0, np.inf)
     for name in names or plan.names:
         one = spectrum(name, floors.get(name))
         edges = bin_edges(one, *plan.bin_range, resolution=plan.bins)
-        found.append(Axis(name, edges, max(one.floor, low), high, one.label))
+        floor = max(one.floor, low, falling.get(name, 0.0))
+        found.append(Axis(name, edges, floor, high, one.label, turn_on=name not in falling))
     return found
 
 

@@ -30,7 +30,7 @@ class Axis:
     """One mass: bin edges (B + 1,) [GeV], and the range that may be fitted.
 
     `floor` keeps a known peak out of the search: no bin that begins below it is fitted or scanned. `ceiling`: no bin
-    that ends above it is.
+    that ends above it is. turn_on False: the spectrum falls from its floor on, and the fit starts there.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Axis:
     floor: float = 0.0
     ceiling: float = np.inf
     label: str = ""
+    turn_on: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def fit_in_range(counts: Floats, axis: Axis, name: str, settings: Settings) -> t
         low, high = edges[filled[0] : filled[0] + 2]
         reason = f"all {counts.sum():.0f} entries are in one bin, {low:g} to {high:g} GeV"
         raise Unfit("all entries in one bin", reason)
-    start = first_bin(counts, edges, axis.floor)
+    start = first_bin(counts, edges, axis.floor) if axis.turn_on else int(np.searchsorted(edges, axis.floor))
     top = int(np.searchsorted(edges, min(axis.ceiling, np.nextafter(settings.sqrt_s, 0)), side="right")) - 1
     entries = int(counts[start : max(top, start)].sum())
     if entries < settings.min_entries:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ad40.errors import Ad40Error
+from ad40.errors import Ad40Error, SpecError
 from offline import table
 from offline.regions import Region
 from offline.search import anomaly, sample, spectra
@@ -134,6 +134,17 @@ def test_axes_know_their_range_and_floor(analysis: Analysis, tmp_path: Path) -> 
     trigger = read(SHIPPED / "trigger.yaml", analysis.data)
     floors = {axis.name: axis.floor for axis in spectra.axes(trigger)}
     assert floors == {"jj": 0, "je": 120, "jmu": 120, "ee": 120, "mumu": 120, "emu": 0}
+
+
+def test_a_spectrum_that_falls_from_a_known_mass_on(analysis: Analysis, tmp_path: Path) -> None:
+    text = (SHIPPED / "trigger.yaml").read_text()
+    path = tmp_path / "falling.yaml"
+    path.write_text(text.replace("  floors:", "  falling_from: {jj: 250}\n  floors:"))
+    found = {axis.name: axis for axis in spectra.axes(read(path, analysis.data))}
+    assert [(a.floor, a.turn_on) for a in (found["jj"], found["je"])] == [(250, False), (120, True)]
+    path.write_text(text.replace("  floors:", "  falling_from: {bb: 250}\n  floors:"))
+    with pytest.raises(SpecError, match="falling_from"):
+        read(path, analysis.data)
 
 
 def test_names_and_levels() -> None:

@@ -41,6 +41,8 @@ MISTAKES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         lambda d: d["processes"]["search_W"]["parton_streams"].update(leptons=50.0),
         "processes.search_W.parton_streams.leptons is an unknown key",
     ),
+    ("processes", lambda d: d["lhco"]["trigger"].pop("radius"), "lhco.trigger.radius is missing"),
+    ("processes", lambda d: d["lhco"]["processes"]["background"].update(label=2), "background.label is 2"),
     ("detector", lambda d: d["offline"]["btag"].pop("name"), "offline.btag.name is missing"),
     ("detector", lambda d: d["offline"]["photon"].update(fake_efficiency=1.5), "fake_efficiency is 1.5"),
     ("detector", lambda d: d["jet"].update(cone=0.4), "jet.cone is an unknown key"),
