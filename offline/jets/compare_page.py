@@ -86,7 +86,9 @@ class Spectra:
             if name == "all":
                 axis.stairs(values, self.edges, color="#dddddd", fill=True, label=name)
             else:
-                axis.stairs(values, self.edges, color=COLOURS[(i - 1) % len(COLOURS)], lw=1.4, label=name)
+                k = i - 1
+                axis.stairs(values, self.edges, color=COLOURS[k % len(COLOURS)], lw=1.4, label=name,
+                            ls=LINES[k // len(COLOURS) % len(LINES)])  # fmt: skip
         axis.set_xlabel("jet mass [GeV]")
         axis.set_ylabel("share of background jets")
         axis.set_ylim(bottom=0)
