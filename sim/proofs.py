@@ -163,8 +163,8 @@ HAND_WRITTEN: tuple[Proof, ...] = (
         "links",
         ("ad40_pkg", "counter", "links"),
         (
-            Fault("links", "gap  <= (gap && !first_word) ||", "gap  <="),
-            Fault("links", "assign corrupted = hurt || lane_error[l];", "assign corrupted = hurt;"),
+            Fault("links", "gap_now  = (gap && !first_word) ||", "gap_now  ="),
+            Fault("links", "&& lane_valid[l] && !lane_error[l]", "&& lane_valid[l]"),
         ),
         ("links_lane",),
         parameters={"ORBIT_BX": 3},
