@@ -17,7 +17,12 @@ from ad40.score import Factor, Score
 
 
 def any_network(
-    seed: int, name: str = "any", bits: int = 8, kind: str = "masked_l1", present: bool = False, azimuth: str = "absolute"
+    seed: int,
+    name: str = "any",
+    bits: int = 8,
+    kind: str = "masked_l1",
+    present: bool = False,
+    azimuth: str = "absolute",
 ) -> Network:
     """Three layers with random formats of up to `bits` fraction bits, roundings, overflows, activations, input shifts
     both ways, and a score of a kind with some of what it may use."""

@@ -223,7 +223,11 @@ def test_phi_may_be_measured_from_met(document):
     document["input"]["azimuth"] = "met"
     refused(document, "input.features.egamma.phi.range[1]", "an angle of egamma to MET, 0 to pi rad")
     for name in ("egamma", "muon", "jet"):
-        document["input"]["features"][name]["phi"] = {"offset": 0, "shift": 3 + 2 * (name == "muon"), "range": [0, 3.14159]}
+        document["input"]["features"][name]["phi"] = {
+            "offset": 0,
+            "shift": 3 + 2 * (name == "muon"),
+            "range": [0, 3.14159],
+        }
     stage = parse_card(document, "card.yaml").input_stage(spec.objects())
     assert stage.azimuth == "met" and np.flatnonzero(stage.angles).tolist() == list(range(5, 57, 3))
     document["input"]["features"]["jet"]["phi"]["range"] = [-0.1, 3]
