@@ -27,7 +27,7 @@ CASES = {"bx": (["--clock", "ugt240_bx"], 25.0, 6, 4), "budget": (["--budget", "
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student with presence bits and one output."""
-    return write_small_model(tmp_path_factory.mktemp("one_bx") / "student", 5, "student", "output", present=True)
+    return write_small_model(tmp_path_factory.mktemp("one_bx") / "student", 7, "student", "output", present=True)
 
 
 @pytest.fixture(scope="module", params=CASES)
