@@ -101,7 +101,7 @@ def test_refusals_name_what_is_wrong(small: Path, tmp_path: Path, capsys: pytest
     output = tmp_path / "out.h5"
     for arguments, message in (
         ((tmp_path / "nothing", "--output", output), "nothing: file is missing"),
-        ((text, "--output", output), "HDF5, ROOT or an LHE file"),
+        ((text, "--output", output), "HDF5, ROOT, an LHE file or a CSV of Dark Machines"),
         ((small,), "--pictures or --classes"),
         ((small, small, "--classes", output), "--output is missing"),
         ((small, "--output", output), "looked at without --output"),
