@@ -26,8 +26,9 @@ from ad40.files import file_hash, read_json, read_yaml, writable_folder, write_j
 from ad40.metrics import auc, tpr_at_fpr
 from ad40.network import Network, read_network
 from ad40.progress import Progress
+from ad40.split import TEST
 from training import limits, page, verdicts
-from training.datasets import TEST, Background, load_background, load_signal, signal_names
+from training.datasets import Background, load_background, load_signal, signal_names
 from training.evaluate import baselines
 from training.paired import Replicates, Scores
 

@@ -20,11 +20,10 @@ from ad40.files import sha256_of
 from ad40.l1data import L1File
 from ad40.objects import N_INPUTS, N_OBJECTS
 from ad40.schema import Node
+from ad40.split import TENTHS, rows_of, tenth_of
 
 BACKGROUND = "background"
 SIGNALS = ("Ato4l", "leptoquark", "hToTauTau", "hChToTauNu")
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-_TENTHS = {TRAIN: range(0, 5), VALIDATION: range(5, 6), TEST: range(6, 10)}  # 50, 10, 40 percent
 
 
 @dataclass(frozen=True)
@@ -56,30 +55,7 @@ class Background:
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Row numbers of a part of the split: train, validation or test."""
-        return _of(self.tenth, part)
-
-
-def tenth_of(parent: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Tenth 0..9 of each parent, a hash of its number: uint8, same shape.
-
-    The hash is the output function of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): neighbouring parents are
-    independent, and the tenth never depends on how many events the file holds.
-    """
-    x = parent.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x = x ^ (x >> np.uint64(31))
-    return (x % np.uint64(10)).astype(np.uint8)
-
-
-def part_of(parent: NDArray[np.int64], part: str) -> NDArray[np.int64]:
-    """Positions of the parents (n,) that fall into a part of the split. Signal events have their row as parent."""
-    return _of(tenth_of(parent), part)
-
-
-def _of(tenth: NDArray[np.uint8], part: str) -> NDArray[np.int64]:
-    tenths = _TENTHS[part]
-    return np.flatnonzero((tenth >= tenths.start) & (tenth < tenths.stop))
+        return rows_of(self.tenth, part)
 
 
 def _processes(attributes: dict[str, Any], path: Path) -> tuple[Process, ...]:
@@ -125,7 +101,7 @@ def read_background(path: Path, limit: int | None = None) -> Background:
     if not np.isin(process, known).all():
         raise InputError(path, "column process", int(process[~np.isin(process, known)][0]), f"one of {known}")
     tenth = tenth_of(parent)
-    for part, tenths in _TENTHS.items():
+    for part, tenths in TENTHS.items():
         if not np.isin(tenth, list(tenths)).any():
             raise InputError(path, "events", n, f"enough events that the {part} part of the split is not empty")
     digest = sha256_of([n, int(codes.sum(dtype=np.int64)), int(parent.sum()), _checksum(codes)])

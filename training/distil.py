@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ad40.split import TRAIN, VALIDATION
 from models.card import Card
-from training.datasets import TRAIN, VALIDATION, Background
+from training.datasets import Background
 from training.families import FAMILIES, corrupted
 from training.teacher import P_VALUES, Teacher, teacher
 

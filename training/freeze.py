@@ -20,8 +20,9 @@ from ad40.menu import Menu, ModelRef, Seed, write_menu
 from ad40.model import Model
 from ad40.network import Layer, Network, write_network
 from ad40.spec import LadderSpec, ObjectsSpec
+from ad40.split import TEST, VALIDATION
 from models.card import Card
-from training.datasets import TEST, VALIDATION, Background
+from training.datasets import Background
 
 GOLDEN_EVENTS = 512
 

@@ -23,8 +23,9 @@ from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path, file_hash, read_yaml, sha256_of
 from ad40.progress import Progress
 from ad40.schema import Node
+from ad40.split import TEST, TRAIN, VALIDATION, part_of
 from training import features
-from training.datasets import TEST, TRAIN, VALIDATION, Background, load_background, load_signal, part_of, signal_names
+from training.datasets import Background, load_background, load_signal, signal_names
 from training.trees import boosted_trees
 
 SETTINGS = Path(__file__).with_name("compare.yaml")

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ad40 import spec
 from ad40.emulator import Emulator
 from ad40.objects import decode, present
+from ad40.split import TRAIN
 from models.card import FEATURES, Card
 from training import distil, freeze
-from training.datasets import TRAIN, Background
+from training.datasets import Background
 from training.views import view
 
 Floats = NDArray[np.float32]

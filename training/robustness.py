@@ -24,8 +24,9 @@ from ad40.metrics import efficiency, rate_hz, threshold_at_fpr
 from ad40.network import Network, read_network
 from ad40.progress import Progress
 from ad40.schema import Node
+from ad40.split import TEST
 from training import effects, fires, page
-from training.datasets import TEST, Background, load_background, load_signal, read_background, signal_names
+from training.datasets import Background, load_background, load_signal, read_background, signal_names
 from training.evaluate import baselines
 from training.ratechange import Rated, independent
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.metrics import tpr_at_fpr
+from ad40.split import TRAIN, VALIDATION
 from training.corruptions import CORRUPTIONS, corrupt
-from training.datasets import TRAIN, VALIDATION, Background
+from training.datasets import Background
 from training.families import FAMILIES as ALL_FAMILIES
 from training.families import corrupted
 

@@ -26,8 +26,9 @@ from ad40.errors import InputError
 from ad40.files import atomic_path, file_hash, sha256_of
 from ad40.metrics import tpr_at_fpr
 from ad40.progress import Progress
+from ad40.split import TRAIN, VALIDATION
 from training import corruptions, families, features
-from training.datasets import TRAIN, VALIDATION, Background
+from training.datasets import Background
 from training.families import FAMILIES, corrupted
 from training.trees import boosted_trees
 

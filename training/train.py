@@ -19,9 +19,10 @@ from typing import Any
 from ad40 import defaults, spec
 from ad40.errors import InputError
 from ad40.files import atomic_path, sha256_of, writable_folder, write_json, write_yaml
+from ad40.split import TRAIN, VALIDATION
 from models.card import LOSSES, Card, parse_card, read_card
 from training import freeze
-from training.datasets import TRAIN, VALIDATION, load_background
+from training.datasets import load_background
 from training.prepare import prepare
 from training.trainer import State, Trainer, fit, load_state
 

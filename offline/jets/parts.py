@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import InputError
+from ad40.split import hashed
 from offline.jets.events import need_labels
 from offline.jets.jets import SIGNAL, Jets
 
@@ -18,11 +19,7 @@ RATIO = 20.0
 
 def part_of(event: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Whether events (n,) are for training: half of them, by a hash of their number, whatever else is in the file."""
-    x = event.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    with np.errstate(over="ignore"):  # SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) & np.uint64(1)).astype(bool)
+    return (hashed(event) & np.uint64(1)).astype(bool)
 
 
 def rows_of(event: NDArray[np.integer[Any]], part: str) -> NDArray[np.bool_]:

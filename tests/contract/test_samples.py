@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ad40 import defaults
-from training.datasets import SIGNALS, TEST, TRAIN, VALIDATION, Background, load_background, load_signal
+from ad40.split import TEST, TRAIN, VALIDATION
+from training.datasets import SIGNALS, Background, load_background, load_signal
 from training.tables import processes
 
 SAMPLE, BENCHMARK = defaults.SAMPLE, defaults.SAMPLE.with_name("benchmark")

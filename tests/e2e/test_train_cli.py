@@ -118,7 +118,8 @@ def test_training_writes_a_complete_model_folder(model):
 
 
 def test_menu_keeps_what_the_ladder_declares(model, sample):
-    from training.datasets import VALIDATION, load_background
+    from ad40.split import VALIDATION
+    from training.datasets import load_background
 
     frozen, background = read_model(model), load_background(sample)
     score = Emulator(frozen.network).score(background.codes[background.rows(VALIDATION)])

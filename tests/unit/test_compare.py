@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ad40.errors import InputError, SpecError
 from ad40.files import read_yaml, write_json, write_yaml
 from ad40.metrics import threshold_at_fpr
+from ad40.split import TEST, TRAIN, VALIDATION, part_of
 from training import compare, limits, page, verdicts
-from training.datasets import TEST, TRAIN, VALIDATION, load_background, load_signal, part_of
+from training.datasets import load_background, load_signal
 from training.paired import Replicates, Scores, _Tail, smoothed
 
 SAMPLE = Path(__file__).parents[2] / "training" / "sample"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ad40.errors import InputError
 from ad40.events import write_hw_sample
 from ad40.objects import check_codes, present
+from ad40.split import TEST, TRAIN, VALIDATION, tenth_of
 from training.corruptions import CORRUPTIONS, corrupt
-from training.datasets import TEST, TRAIN, VALIDATION, load_background, load_signal, signal_names, tenth_of
+from training.datasets import load_background, load_signal, signal_names
 from training.freeze import edge_events
 
 PROCESSES = {

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ad40 import defaults, objects
 from ad40.errors import InputError, SpecError
 from ad40.files import read_yaml
+from ad40.split import TRAIN, VALIDATION
 from models.card import parse_card
 from training import distil, families, teacher
-from training.datasets import TRAIN, VALIDATION, load_background
+from training.datasets import load_background
 
 if importlib.util.find_spec("sklearn") is None:
     pytest.skip("scikit-learn is not installed (training extra)", allow_module_level=True)

@@ -185,7 +185,8 @@ def test_the_figure_counts_what_the_model_keeps(tmp_path):
 
 @pytest.mark.parametrize("trained", [None, 2000])
 def test_selection_uses_events_that_the_training_has_not_read(trained):
-    from training.datasets import TRAIN, VALIDATION, Background, tenth_of
+    from ad40.split import TRAIN, VALIDATION, tenth_of
+    from training.datasets import Background
     from training.selection import MEAN, selection, unseen
 
     codes, parent = encode(random_events(3000)).codes.astype(np.int16), np.arange(3000) // 3

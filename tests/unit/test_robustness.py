@@ -17,9 +17,10 @@ from ad40 import objects, spec
 from ad40.errors import InputError, SpecError
 from ad40.files import read_yaml, write_yaml
 from ad40.schema import Node
+from ad40.split import TEST
 from tests.conftest import random_events
 from training import effects, fires, robustness
-from training.datasets import TEST, load_background
+from training.datasets import load_background
 from training.features import NAMES, features
 from training.ratechange import Rated, _family_squares, independent
 

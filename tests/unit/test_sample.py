@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 from ad40.errors import InputError
 from ad40.events import open_events, write_adc2021
 from ad40.objects import encode
-from training.datasets import load_background, load_signal, tenth_of
+from ad40.split import tenth_of
+from training.datasets import load_background, load_signal
 from training.sample import FILES, dense_parents, main
 
 parents = arrays.arrays(np.int64, st.integers(1, 40), elements=st.integers(0, 9))
