@@ -19,7 +19,7 @@ from offline.jets.cwola import CwolaSettings, Window, published_windows
 from offline.jets.dijets import LEADING_PT, MAX_DY, SECOND_PT, SETS, Dijets, dijets
 from offline.jets.jets import BACKGROUND, SIGNAL, open_jets
 from offline.jets.merit import merit
-from offline.jets.train_step import parse_settings
+from offline.model import parse_settings
 from offline.statistics.bumphunt import significance
 
 HELP = "search for a dijet resonance with classifiers of signal region against sidebands, without labels (CWoLa)"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,9 @@ from ad40.errors import InputError
 from ad40.files import writable_folder
 from offline.jets.events import USED
 from offline.jets.jets import SIGNAL, Jets, JetsFile, open_jets
-from offline.jets.model import DOCUMENT, MODELS, Settings, create, model_class, save
+from offline.jets.model import DOCUMENT, MODELS, create, model_class, save
 from offline.jets.parts import PARTS, RATIO, mixture, rows_of
+from offline.model import explain, parse_settings
 
 HELP = "train an anomaly model on a jets file"
 EPILOG = """models: """ + ", ".join(MODELS) + """
@@ -89,29 +88,3 @@ def read_rows(file: JetsFile, rows: Any) -> Jets:
         parts.append(block.take(rows[low:high] - start))
         start = stop
     return Jets.concatenate(parts)
-
-
-def parse_settings(kind: type[Settings], texts: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE as the type of the setting. Raises `InputError` with what there is."""
-    known = {f.name: f for f in fields(kind)}
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or name not in known:
-            raise InputError("command line", "--set", repr(text), "NAME=VALUE, NAME one of " + ", ".join(known))
-        default = known[name].default
-        try:
-            many = tuple(v for v in value.split(",") if v)
-            found[name] = many if isinstance(default, tuple) else type(default)(value)
-        except ValueError as error:
-            raise InputError("command line", f"--set {name}", repr(value), f"a {type(default).__name__}") from error
-    return found
-
-
-def explain(kind: type[Settings]) -> dict[str, Any]:
-    """Print the settings of a model; their defaults."""
-    defaults = {f.name: f.default for f in fields(kind)}
-    for f in fields(kind):
-        value = ",".join(f.default) if isinstance(f.default, tuple) else f.default
-        print(f"{f.name:<14} {f.metadata.get('help', '')} (default {value})")
-    return defaults
