@@ -72,8 +72,10 @@ class Rung:
 @dataclass
 class Spread:
     """What keeps a constant network from passing: how far its scores spread, and both decisions of its seeds.
-    fired: events with a seed of this network; None: the menu has none."""
+    possible: scores that its formats allow, few of a network that counts cuts. fired: events with a seed of this
+    network; None: the menu has none."""
 
+    possible: int
     scores: set[int] = field(default_factory=set)
     fired: int | None = 0
     events: int = 0
@@ -85,7 +87,7 @@ class Spread:
 
     def check(self) -> list[str]:
         faults = []
-        if len(self.scores) < 16:
+        if len(self.scores) < min(16, max(2, self.possible // 2)):
             faults.append(f"only {len(self.scores)} distinct scores in {self.events} events: nothing is tested")
         if self.fired is not None and not 0 < self.fired < self.events:
             faults.append(f"a seed fires in {self.fired} of {self.events} events: both decisions must occur")
@@ -98,7 +100,7 @@ class Ladder:
 
     name: str
     rungs: dict[str, Rung]
-    spread: Spread = field(default_factory=Spread)
+    spread: Spread
 
     def faults(self) -> list[str]:
         """A sentence for each rung that does not hold, and for events that test nothing."""
@@ -169,7 +171,7 @@ def climb(design: Design, firmware: Path, codes: NDArray[np.int32]) -> list[Ladd
     trigger = design.trigger
     manifest = read_manifest(firmware, trigger)
     menu = MenuState(trigger.menu)
-    ladders = [Ladder(network.name, new_rungs(network)) for network in trigger.networks]
+    ladders = [Ladder(network.name, new_rungs(network), Spread(network.score_max + 1)) for network in trigger.networks]
     run = [
         executors(network, folder, firmware, entry)
         for network, folder, entry in zip(trigger.networks, design.folders, manifest["models"], strict=True)
