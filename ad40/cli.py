@@ -44,6 +44,7 @@ VERBS = {
     "autoencoder": ("offline.autoencoder.train", "offline", "train the autoencoder of the search on an event table"),
     "score": ("offline.autoencoder.score", "offline", "anomaly score of events; acceptance of an anomaly region"),
     "jets": ("offline.jets.verb", "offline", "jets of events, anomaly models on them, and searches with their scores"),
+    "hlt": ("offline.hlt.verb", "offline", "a model in full precision behind the trigger: rates, decisions, latency"),
     "search": ("offline.search.run", "offline", "resonances in a TriggerRecord, or a whole analysis: events to limits"),
     "calibrate": ("offline.statistics.calibrate", "offline", "coverage of the p-values of the bump hunt, its power"),
     "report": ("offline.report.write", "offline", "one HTML page of everything in a run folder"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import golden, objects, record, released, spec
+from ad40 import golden, hlt, objects, record, released, spec
 from ad40.errors import InputError
 from ad40.events import open_events
 from ad40.model import read_model
@@ -77,6 +77,8 @@ def _record(kept: record.TriggerRecord) -> dict[str, Any]:
     for model in a["models"]:
         _line("model", f"{model['name']} {model['version']} ({model['hash'][:16]})")
     _line("menu, object scales", f"{a['menu_hash'][:16]}, {a['spec_hash'][:16]}")
+    if hlt.KEY in a:
+        _stage(a[hlt.KEY])
     if len(kept):
         score = kept.columns["hw_score"]
         _line("hw_score", f"{score.min()} to {score.max()} in steps of 2^-{a['models'][0]['score_fraction']}")
@@ -87,6 +89,15 @@ def _record(kept: record.TriggerRecord) -> dict[str, Any]:
         _line(seed["name"], f">= {seed['threshold']}, prescale {_prescales(seed['prescales'])}:"
               f" {seed['before']:,} fired, {seed['after']:,} passed")  # fmt: skip
     return {"kind": "record", "events": len(kept), **a}
+
+
+def _stage(stage: dict[str, Any]) -> None:
+    """The high-level stage of a record."""
+    model, one_of = stage["model"], stage["pass_through"]
+    _line("high-level stage", f"{stage['name']} ({stage['menu_hash'][:16]}), {model['name']} ({model['sha256'][:16]})")
+    drawn = f"; one of {one_of:,} whatever their score: {stage['passed_through']:,}" if one_of else ""
+    _line("", f"score >= {stage['threshold']:g}: {stage['accepted']:,} of {stage['events_in']:,}{drawn};"
+          f" {stage['kept']:,} kept{', the rejected in the file too' if stage['rejected_too'] else ''}")  # fmt: skip
 
 
 def _events(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import hdf5, record
+from ad40 import hdf5, hlt, record
 from ad40.errors import HashMismatch, InputError
 from ad40.files import sha256_of
 from ad40.model import Trigger
@@ -21,7 +21,7 @@ def merge(parts: Sequence[Path], output: Path, board: Trigger) -> dict[str, Any]
     """Write one record of records of this board, in the order given, in bounded memory; returns its summary.
 
     A column that not all parts have is left out. Raises `InputError` when two parts hold the same run, `HashMismatch`
-    for a part of another trigger.
+    for a part of another trigger or high-level stage.
     """
     documents = [_document(part, board) for part in parts]
     columns = [_extra_columns(part, board) for part in parts]
@@ -37,7 +37,8 @@ def merge(parts: Sequence[Path], output: Path, board: Trigger) -> dict[str, Any]
         "files": sources,
     }
     runs: set[int] = set()
-    with record.Writer(output, board, source, kinds) as writer:
+    stage = hlt.joined(list(zip(parts, documents, strict=True)))
+    with record.Writer(output, board, source, kinds, stage) as writer:
         for part, document in zip(parts, documents, strict=True):
             before, after = ([seed[name] for seed in document["seeds"]] for name in ("before", "after"))
             writer.count(document["events_seen"], np.array(before), np.array(after))

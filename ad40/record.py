@@ -3,7 +3,7 @@
 HDF5, one row per accepted event: run, lumi (lumi section), orbit, bx, event (row in the source file), codes
 (int16, 19 x 3), hw_score (of the first model; of others hw_score_<name>), seeds_before and seeds_after (bit masks,
 seed 0 in bit 0), and optional columns copied from the source (`process`, ...). Attributes: a JSON document with the
-events seen, per-seed counts, and the hashes of spec, models and menu.
+events seen, per-seed counts, and the hashes of spec, models and menu. What a high-level stage adds: `ad40.hlt`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import __version__, hdf5, objects, spec
+from ad40 import __version__, hdf5, hlt, objects, spec
 from ad40.errors import HashMismatch, InputError
 from ad40.menu import Decision, seed_bits
 from ad40.model import Trigger
@@ -58,7 +58,8 @@ class TriggerRecord:
 class Writer:
     """Append accepted events of a stream; the file appears under its name when the context ends well.
 
-    One event per BX from orbit 0 of the run, unless the source says otherwise.
+    One event per BX from orbit 0 of the run, unless the source says otherwise. stage: the document of the high-level
+    stage that has read the events, where one has.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Writer:
         trigger: Trigger,
         source: Mapping[str, Any],
         extra: Mapping[str, np.dtype[Any]],
+        stage: Mapping[str, Any] | None = None,
     ) -> None:
+        self._stage = {} if stage is None else {hlt.KEY: dict(stage)}
         self._path, self._trigger, self._source = Path(path), trigger, dict(source)
         self._extra = dict(extra)
         self._target = hdf5.create(path)
@@ -152,7 +155,7 @@ class Writer:
         """The document that goes into the file."""
         return {
             "format": "ad40 TriggerRecord",
-            "format_version": 2,
+            "format_version": hlt.VERSION if self._stage else 2,
             "ad40_version": __version__,
             "spec_hash": self._trigger.menu.spec_hash,
             "models": [
@@ -179,6 +182,7 @@ class Writer:
                 for s, b, a in zip(self._trigger.menu.seeds, self._before, self._after, strict=True)
             ],
             "source": self._source,
+            **self._stage,
         }
 
     def __exit__(
@@ -207,6 +211,7 @@ def read(path: str | Path, trigger: Trigger | None = None) -> TriggerRecord:
                     path, "attributes", "none of a record", "a TriggerRecord file written by `ad40 trigger`"
                 )
             attributes = json.loads(file.attrs[hdf5.RECORD])
+            hlt.check(path, attributes, list(file))
             missing = [name for name in (*COLUMNS, "codes") if name not in file]
             if missing:
                 raise InputError(path, "datasets", f"missing {', '.join(missing)}", "all columns of a TriggerRecord")

@@ -110,9 +110,10 @@ def _document(
             raise InputError(path, "--output", path, "a file that is not one of the inputs")
         if source.sqrt_s != first.sqrt_s:
             raise InputError(source.path, "sqrt_s", source.sqrt_s, f"{first.sqrt_s} GeV, as in {first.path}")
-        for name, value in attributes.get("hashes", {}).items():
-            if value != about[0].get("hashes", {}).get(name):
-                raise HashMismatch(source.path, f"hash of the {name}", value, f"that of {first.path}")
+        here, there = attributes.get("hashes", {}), about[0].get("hashes", {})
+        for name in here | there:
+            if here.get(name) != there.get(name):
+                raise HashMismatch(source.path, f"hash of the {name}", here.get(name), f"that of {first.path}")
         for name, count in layout.counts.items():
             if source.counts[name] < count:
                 raise InputError(source.path, f"slots of type {name}", source.counts[name], f"at least {count}")

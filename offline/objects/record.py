@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import objects, offline_events, record, spec
+from ad40 import hlt, objects, offline_events, record, spec
 from ad40.errors import HashMismatch, InputError
 from ad40.events import EventFile
 from ad40.files import file_hash
@@ -65,6 +65,7 @@ class RecordSource(Source):
                 "object scales": document["spec_hash"],
                 "models": " ".join(model["hash"] for model in document["models"]),
                 "menu": document["menu_hash"],
+                **({"high-level stage": document[hlt.KEY]["menu_hash"]} if hlt.KEY in document else {}),
             },
             "models": [{name: model[name] for name in ("name", "version")} for model in document["models"]],
             "seeds": [seed["name"] for seed in document["seeds"]],

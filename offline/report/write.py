@@ -19,7 +19,7 @@ from typing import Any
 from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
-from offline.report import rates, sections
+from offline.report import hlt, rates, sections
 from offline.report.numbers import interval, number
 from offline.report.page import Section, Table, render
 from offline.report.sections import Run
@@ -90,6 +90,8 @@ def build(this: Run) -> list[Section]:
     ]
     if (this.folder / "rates.json").is_file():  # not a stage of every run
         plan.insert(5, ("Rates on recorded events", "rates.json", "rates", rates.fill))
+    if (this.folder / hlt.FOLDER / "hlt.json").is_file():
+        plan.insert(-1, ("High-level stage", f"{hlt.FOLDER}/hlt.json", "hlt evaluate", hlt.fill))
     hashes = sections.make("Provenance", "trigger.json", "trigger", provenance, this)
     hashes.blocks += versions()
     return [*(sections.make(*row, this) for row in plan), hashes]

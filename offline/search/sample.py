@@ -132,9 +132,11 @@ def _same(sources: list[Source]) -> None:
     for other in sources[1:]:
         if (other.kind == "record") != (first.kind == "record"):
             raise InputError(other.path, "kind", other.kind, f"{first.kind}, as {first.path}")
-        for name, value in other.attributes.get("hashes", {}).items():
-            if value != known.get(name):
-                raise HashMismatch(other.path, f"hash of the {name}", value, f"{known.get(name)} as in {first.path}")
+        here = other.attributes.get("hashes", {})
+        for name in here | known:
+            if here.get(name) != known.get(name):
+                expected = f"{known.get(name)} as in {first.path}"
+                raise HashMismatch(other.path, f"hash of the {name}", here.get(name), expected)
 
 
 def independent(source: Source) -> NDArray[np.intp]:

@@ -1,0 +1,1 @@
+"""The high-level stage: a model in full precision on a processor, behind the trigger."""

@@ -1,0 +1,93 @@
+"""How fast the stage is: event by event, as it runs, and many events at a time. Wall clock, one thread."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40.progress import Progress
+from offline.hlt.accepted import Accepted
+from offline.hlt.stage import Stage
+from offline.inputs import standardised
+
+BUDGET_MS = 30.0
+"""What the issue allows; the mean of all of the CMS high-level trigger is some hundred ms for each event."""
+
+WARM_UP = 500  # events: the runtime lays out its memory in the first calls
+BATCHES = (1, 8, 64, 512, 4096)
+BINS_PER_DECADE = 20
+
+
+def latency(stage: Stage, sample: Accepted, events: int) -> dict[str, Any]:
+    """From the codes of one event to its decision, for so many events in turn; and the runtime's share of it.
+
+    Times in microseconds: median, 99.9 %, largest, mean; a histogram with logarithmic bins. cpu_us: mean time of the
+    processor, which does not count what other processes took.
+    """
+    whole = np.empty(events, np.int64)
+    inference = np.empty(events, np.int64)
+    n, clock = len(sample), time.perf_counter_ns
+    processor = 0
+    with Progress(events, "latency") as bar:
+        for i in range(-WARM_UP, events):
+            if i == 0:
+                processor = time.thread_time_ns()
+            row = i % n
+            codes, run, event = (a[row : row + 1] for a in (sample.codes, sample.run, sample.event))
+            start = clock()
+            stage.menu.decide(stage.scorer.score(codes), run, event)
+            end = clock()
+            if i >= 0:
+                whole[i] = end - start
+                if not i % 1000:
+                    bar.update(min(1000, events - i))
+        processor = time.thread_time_ns() - processor
+        for i in range(events):
+            inputs = standardised(sample.codes[i % n : i % n + 1])
+            start = clock()
+            stage.scorer.infer(inputs)
+            inference[i] = clock() - start
+    return {"events": events, "budget_ms": BUDGET_MS, "over_budget": int((whole > 1e6 * BUDGET_MS).sum()),
+            "over_1_ms": int((whole > 1e6).sum()), "cpu_us": processor / events / 1000,
+            "load_average": round(os.getloadavg()[0], 2), "cores": os.cpu_count(),
+            "whole": _figures(whole), "inference": _figures(inference)}  # fmt: skip
+
+
+def _figures(ns: NDArray[np.int64]) -> dict[str, Any]:
+    us = ns / 1000
+    low = np.floor(np.log10(us.min()) * BINS_PER_DECADE)
+    high = np.ceil(np.log10(us.max()) * BINS_PER_DECADE + 1e-9) + 1
+    edges = 10 ** (np.arange(low, high + 1) / BINS_PER_DECADE)
+    counts = np.histogram(us, edges)[0]
+    return {"median_us": float(np.median(us)), "p99_9_us": float(np.quantile(us, 0.999)), "max_us": float(us.max()),
+            "mean_us": float(us.mean()), "edges_us": edges.tolist(), "counts": counts.tolist()}  # fmt: skip
+
+
+def throughput(stage: Stage, sample: Accepted, events: int) -> list[dict[str, float]]:
+    """Events per second from codes to decisions by batch, the standardisation within the batch too; and how far the
+    scores are from those of single events, relative to the largest score."""
+    rows = np.arange(events) % len(sample)
+    codes, run, event = sample.codes[rows], sample.run[rows], sample.event[rows]
+    alone = stage.scorer.score(codes)
+    accepted = stage.menu.decide(alone, run, event)[0]
+    found = []
+    for batch in BATCHES:
+        if batch > events:
+            break
+        score = np.empty(events, np.float32)
+        stage.scorer.score(codes[:batch], batch)
+        start = time.perf_counter()
+        for first in range(0, events, batch):
+            part = slice(first, first + batch)
+            score[part] = stage.scorer.score(codes[part], batch)
+            stage.menu.decide(score[part], run[part], event[part])
+        seconds = time.perf_counter() - start
+        off = float(np.abs(score - alone).max() / max(float(np.abs(alone).max()), np.finfo(np.float32).tiny))
+        other = int((stage.menu.decide(score, run, event)[0] != accepted).sum())
+        found.append({"batch": batch, "events_per_s": events / seconds, "largest_difference": off,
+                      "other_decisions": other})  # fmt: skip
+    return found
