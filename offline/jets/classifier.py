@@ -11,7 +11,7 @@ from ad40.errors import InputError
 from offline.autoencoder.networks import keras
 from offline.jets.features import scale_of, scaled
 from offline.jets.supervised import boosted
-from offline.jets.trees import of_boosted
+from offline.trees import of_boosted
 
 KINDS = ("trees", "network")
 EPOCHS, PATIENCE, BATCH, RATE = 60, 8, 512, 2e-3  # of the network

@@ -12,7 +12,7 @@ from ad40.errors import MissingTool
 from offline.jets.features import DEFAULT, features
 from offline.jets.jets import Jets
 from offline.jets.model import Arrays, JetModel, Settings
-from offline.jets.trees import Trees, of_forest, search_depth
+from offline.trees import Trees, of_forest, search_depth
 
 
 @dataclass(frozen=True)

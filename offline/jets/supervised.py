@@ -17,7 +17,7 @@ from offline.jets.events import need_labels
 from offline.jets.features import features
 from offline.jets.jets import Jets
 from offline.jets.model import Arrays, JetModel, Settings, split
-from offline.jets.trees import Trees, of_boosted
+from offline.trees import Trees, of_boosted
 
 FEATURES = ("mass", "msd", "mtrim", "tau1", "tau2", "tau3", "tau21", "tau32", "constituents")
 

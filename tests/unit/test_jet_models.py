@@ -157,7 +157,7 @@ def test_baselines_find_two_prongs(fitted):
 def test_trees_are_those_of_scikit_learn():
     from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 
-    from offline.jets.trees import of_boosted, of_forest, search_depth
+    from offline.trees import of_boosted, of_forest, search_depth
 
     random = np.random.default_rng(1)
     x = random.normal(size=(800, 4)).astype(np.float32)

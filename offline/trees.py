@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.jets.model import Arrays
+from offline.model import Arrays
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Trees:
         return out
 
     def arrays(self) -> Arrays:
-        """For `JetModel.state`."""
+        """For `Model.state`."""
         return {f"trees.{name}": getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod

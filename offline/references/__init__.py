@@ -1,0 +1,1 @@
+"""References: anomaly models on the 57 inputs of the trigger, with no limit on what they cost."""
