@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     write(args.output, menu, scorer)
     low, value, high = found["expected_rate_khz"]
     lowest, _, highest = found["threshold"]
-    between = f"{lowest:.6g} to {highest:.6g}" if highest is not None else f"above {lowest:.6g}"
+    between = " to ".join("unknown" if bound is None else f"{bound:.6g}" for bound in (lowest, highest))
     print(f"{found['passed']:,} of {found['events']:,} events reach {threshold:.6g} (68 %: {between})")
     print(f"{args.l1_rate:g} kHz in, {value:.4g} kHz kept ({low:.4g} to {high:.4g})\nwritten: {args.output}")
     return {"folder": str(args.output), "hash": menu.hash} | menu.to_dict()

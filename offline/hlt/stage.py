@@ -95,7 +95,7 @@ def drawn(run: NDArray[Any], event: NDArray[Any], one_of: int, seed: int) -> Boo
 
 
 def share(rate: float, l1_rate: float, pass_through: int) -> float:
-    """Share of the events that the threshold may accept, so that `rate` of `l1_rate` [kHz] is kept, with the pass-through.
+    """Share of the events that the threshold may accept: with the pass-through, `rate` of `l1_rate` [kHz] is kept.
 
     Raises `InputError` where there is no such share.
     """
@@ -117,7 +117,7 @@ def calibrate(
     """The threshold on scores (n,) of events that the trigger accepted, and how well it is known.
 
     rate, l1_rate: what is kept and what comes in [kHz]. parent: families of events. The document: rates [low, value,
-    high], 68 %, and the thresholds between which the right one lies; a high one of None is not bounded by the sample.
+    high], 68 %, and the thresholds between which the right one lies, None where the sample sets no bound.
     Raises `InputError` when fewer than one event would pass.
     """
     wanted = share(rate, l1_rate, pass_through)
@@ -127,14 +127,14 @@ def calibrate(
     low, _, high = threshold_interval(score, wanted, parent)
     cut = threshold_at_fpr(score, wanted)
     threshold = np.float32(cut)
-    if threshold < cut:  # just above the largest score, with equal scores at the top
+    if float(threshold) < cut:  # just above the largest score, with equal scores at the top
         threshold = np.nextafter(threshold, np.float32(np.inf))
     accepted: Interval = efficiency(score >= threshold, parent)
     kept = [l1_rate * with_drawn(value, pass_through) for value in accepted]
     return float(threshold), {
         "l1_rate_khz": l1_rate, "rate_khz": rate, "events": len(score), "families": len(np.unique(parent)),
         "passed": int((score >= threshold).sum()), "share": list(accepted), "expected_rate_khz": kept,
-        "threshold": [float(low), float(threshold), float(high) if np.isfinite(high) else None],
+        "threshold": [float(value) if np.isfinite(value) else None for value in (low, threshold, high)],
     }  # fmt: skip
 
 

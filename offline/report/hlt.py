@@ -41,7 +41,7 @@ def parts(document: dict[str, Any]) -> dict[str, list[Block]]:
 def _rate(document: dict[str, Any]) -> list[Block]:
     used, found = document["calibration"], document["background"]
     low, value, high = used["threshold"]
-    between = f"{number(low, 5)} to {number(high, 5)}" if high is not None else f"above {number(low, 5)}"
+    between = " to ".join("unknown" if bound is None else number(bound, 5) for bound in (low, high))
     one_of = document["pass_through"]
     rows = [
         ["events", f"{used['events']:,} of part '{used['part']}'", f"{found['events']:,} of part '{found['part']}'"],
@@ -85,8 +85,8 @@ def _speed(document: dict[str, Any]) -> list[Block]:
         Table("Time for one event [us], one by one on one thread, wall clock",
               ("", "median", "mean", "99.9 %", "largest"), rows),
         Text(f"{timing['events']:,} events; {timing['over_1_ms']:,} took more than 1 ms, {timing['over_budget']:,} more"
-             f" than the budget of {number(timing['budget_ms'])} ms. Processor time {number(timing['cpu_us'])} us an event;"
-             f" {timing['cores']} cores, load average {timing['load_average']}."),
+             f" than the budget of {number(timing['budget_ms'])} ms. Processor time {number(timing['cpu_us'])} us"
+             f" an event; {timing['cores']} cores, load average {timing['load_average']}."),
         Table("Throughput on one thread, codes to decisions; the stage itself scores one by one. Difference of scores"
               " from those, relative to the largest score; and decisions that differ",
               ("events at a time", "events per second", "largest difference", "other decisions"), batches),
