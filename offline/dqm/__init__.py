@@ -1,0 +1,1 @@
+"""Data quality: every lumi section against a reference, in events as the trigger saw them."""

@@ -1,0 +1,164 @@
+"""The reference: what a lumi section looks like when all is well, how its sums fluctuate, and from where on a test is
+an alarm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ad40 import __version__, hdf5, spec
+from ad40.errors import HashMismatch, InputError
+from ad40.files import file_hash
+from ad40.model import Model
+from offline.dqm.faults import Codes, energy_scale
+from offline.dqm.lumi import Counts, count
+from offline.dqm.quantities import Quantities, Vectors, score_edges, settings
+
+FILE = "reference.h5"
+FORMAT, VERSION = "ad40 DQM reference", 1
+ARRAYS = ("mean", "covariance", "pair_covariance", "cells", "directions", "responses")
+SCALES = {"scale of met": ("met",), "scale of egamma": ("egamma",), "scale of muon": ("muon",),
+          "scale of jet": ("jet",), "scale of the calorimeter": ("met", "egamma", "jet")}  # fmt: skip
+SCALE_EVENTS = 100_000  # from which the direction of a scale is learnt
+RIDGE = 1e-4  # of the mean variance, added before the covariance is inverted
+_BLOCK = 16384
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What is expected of an event, and of sums of events.
+
+    mean (width,): of the vectors of `quantities`; covariance (width, width): of one event; pair_covariance: of two
+    events that share a parent; events, pairs: how many of each it was made from; cells (all cells,): counts of the
+    maps. directions (k, width): weights of the means that may drift, by `names`; responses (k,): change of such a mean
+    by 1 % of scale, 0 where it is none. thresholds: value of each test from which on it is an alarm. about: where it
+    comes from.
+    """
+
+    quantities: Quantities
+    events: int
+    pairs: int
+    mean: Floats
+    covariance: Floats
+    pair_covariance: Floats
+    cells: NDArray[np.int64]
+    names: tuple[str, ...]
+    directions: Floats
+    responses: Floats
+    thresholds: dict[str, float] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def variance_factors(self, events: int, pairs: int) -> tuple[float, float]:
+        """How much of covariance and of pair_covariance the difference of a section's mean from this one has."""
+        return 1 / events + 1 / self.events, pairs / events**2 + self.pairs / self.events**2
+
+    @property
+    def sum(self) -> Counts:
+        """All its events as counts."""
+        return Counts(self.events, self.pairs, np.rint(self.mean * self.events).astype(np.int64), self.cells)
+
+
+def build(
+    codes: Codes, score: NDArray[np.integer], parent: NDArray[np.integer] | None, model: Model,
+    rng: np.random.Generator, lepton_pt: float | None = None,
+) -> Reference:  # fmt: skip
+    """The reference of events (n, 19, 3) with scores (n,). model: computes the score of events of another scale."""
+    quantities = Quantities(score_edges(score))
+    vectors = quantities.vectors(codes, score)
+    total = count(vectors, quantities.occupancy(codes), quantities.cells, parent)
+    n = len(vectors)
+    mean = total.vector / n
+    covariance = _second(vectors) / n - np.outer(mean, mean)
+    pairs = _pair_covariance(vectors, mean, parent, total.pairs) if total.pairs else np.zeros_like(covariance)
+    names, directions, responses = list(quantities.directions()), list(quantities.directions().values()), []
+    responses += [0.0] * len(names)
+    some = np.sort(rng.permutation(n)[:SCALE_EVENTS])
+    for name, kinds in SCALES.items():
+        change = _response(codes[some], kinds, quantities, model, rng)
+        ridge = RIDGE * float(np.trace(covariance)) / len(covariance)
+        weights = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), change)
+        names.append(name)
+        directions.append(weights)
+        responses.append(float(weights @ change) / (100 * quantities.settings.scan.scale_step))
+    about = {"model": {"name": model.network.name, "version": model.network.version, "hash": model.network.hash},
+             "lepton_pt": lepton_pt}  # fmt: skip
+    return Reference(quantities, n, total.pairs, mean, covariance, pairs, total.cells, tuple(names),
+                     np.array(directions), np.array(responses), {}, about)  # fmt: skip
+
+
+def _second(vectors: Vectors) -> Floats:
+    """Sum over events of the products of each two columns."""
+    total = np.zeros((vectors.shape[1],) * 2)
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK].astype(np.float32)  # whole numbers below 2^24: sums are exact
+        total += block.T @ block
+    return total
+
+
+def _pair_covariance(vectors: Vectors, mean: Floats, parent: NDArray[np.integer] | None, pairs: int) -> Floats:
+    """Mean over ordered pairs of events of one parent of the product of what they differ from the mean by."""
+    families, at, sizes = np.unique(parent, return_inverse=True, return_counts=True)
+    members = np.flatnonzero(sizes[at] > 1)
+    members = members[np.argsort(at[members], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, np.diff(at[members]) != 0])
+    total = np.zeros((vectors.shape[1],) * 2)
+    edges = [*starts[:: _BLOCK // 4], len(members)]
+    for low, high in zip(edges, edges[1:], strict=False):
+        off = vectors[members[low:high]] - mean
+        inner = starts[(starts >= low) & (starts < high)] - low
+        sums = np.add.reduceat(off, inner, axis=0)
+        total += sums.T @ sums - off.T @ off
+    return total / pairs
+
+
+def _response(
+    codes: Codes, kinds: tuple[str, ...], quantities: Quantities, model: Model, rng: np.random.Generator
+) -> Floats:
+    """Change of the mean vector of events by `scale_step` up, from half the difference of up and down."""
+    means = []
+    for sign in (1, -1):
+        moved = energy_scale(codes, rng, 1 + sign * quantities.settings.scan.scale_step, kinds)
+        means.append(quantities.vectors(moved, model.trigger.score(moved)[:, 0]).mean(axis=0))
+    return np.asarray((means[0] - means[1]) / 2)
+
+
+def save(folder: Path, reference: Reference) -> Path:
+    """Write `reference.h5`."""
+    q = reference.quantities
+    document = {
+        "format": FORMAT, "format_version": VERSION, "ad40_version": __version__, "spec_hash": spec.objects().hash,
+        "settings_hash": q.settings.hash, "score_edges": q.score_edges.tolist(), "events": reference.events,
+        "pairs": reference.pairs, "names": list(reference.names), "thresholds": reference.thresholds,
+        "about": reference.about,
+    }  # fmt: skip
+    path = folder / FILE
+    with hdf5.create(path) as file:
+        for name in ARRAYS:
+            file.create_dataset(name, data=getattr(reference, name), compression="gzip", shuffle=True)
+        file.attrs["ad40_dqm"] = json.dumps(document, allow_nan=False)
+    return path
+
+
+def load(folder: Path) -> Reference:
+    """Read `reference.h5` of a folder. Raises `InputError`, and `HashMismatch` where scales or quantities changed."""
+    path = folder / FILE if folder.is_dir() else folder
+    with hdf5.open_file(path) as file:
+        if "ad40_dqm" not in file.attrs or any(name not in file for name in ARRAYS):
+            raise InputError(path, "contents", ", ".join(file) or "none", f"a file written by `ad40 dqm {'reference'}`")
+        d: Mapping[str, Any] = json.loads(file.attrs["ad40_dqm"])
+        arrays = {name: file[name][()] for name in ARRAYS}
+    if d.get("format_version") != VERSION:
+        raise InputError(path, "format_version", d.get("format_version"), str(VERSION))
+    for name, here, there in (("spec_hash", d["spec_hash"], spec.objects().hash),
+                              ("settings_hash", d["settings_hash"], settings().hash)):  # fmt: skip
+        if here != there:
+            raise HashMismatch(path, name, here, f"{there}, in use now; make the reference anew")
+    return Reference(Quantities(d["score_edges"]), d["events"], d["pairs"], names=tuple(d["names"]),
+                     thresholds=d["thresholds"], about={**d["about"], "sha256": file_hash(path)}, **arrays)  # fmt: skip
