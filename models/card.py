@@ -70,6 +70,16 @@ class LayerCard:
 
 
 @dataclass(frozen=True)
+class Decorrelated:
+    """Against which model the score is trained to be independent: of events with a high score of it as many are to
+    have a high score of this one as of all. model: a folder, or the name of a released model; weight: of that in the
+    loss."""
+
+    model: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class TrainingCard:
     """Settings of the training. Epoch counts are upper limits: early stopping may end it sooner.
 
@@ -79,7 +89,8 @@ class TrainingCard:
     weights. patience: epochs without improvement before the learning rate falls by `plateau_factor`; `stop_after`:
     before the training ends. beta: share of the KL divergence in the loss `variational`. embedding_epochs: epochs of
     the loss `embedding` before its autoencoder is trained; pruning and the counts above start again then. families: of
-    corrupted events that the teacher of the loss `distil` knows; none means all of `training.families`.
+    corrupted events that the teacher of the loss `distil` knows; none means all of `training.families`. decorrelate:
+    for the loss `distil`, a second score beside that of a frozen model, independent of it.
     """
 
     epochs: int
@@ -97,6 +108,7 @@ class TrainingCard:
     beta: float = 0.8
     embedding_epochs: int = 10
     families: tuple[str, ...] = ()
+    decorrelate: Decorrelated | None = None
 
 
 @dataclass(frozen=True)
@@ -253,7 +265,7 @@ def _slope_shift(node: Node) -> int:
 
 def _training(node: Node) -> TrainingCard:
     optional = {"loss", "absent_weight", "sparsity", "pruned_at", "l1", "patience", "plateau_factor", "stop_after"}
-    optional |= {"beta", "embedding_epochs", "families"}
+    optional |= {"beta", "embedding_epochs", "families", "decorrelate"}
     node.keys({"epochs", "batch", "learning_rate", "seed"}, optional=optional)
     read = {
         "epochs": lambda n: n.integer(1, 100_000),
@@ -271,12 +283,20 @@ def _training(node: Node) -> TrainingCard:
         "beta": lambda n: n.number(0.0, 1.0),
         "embedding_epochs": lambda n: n.integer(1, 100_000),
         "families": lambda n: tuple(item.text() for item in n),
+        "decorrelate": _decorrelated,
     }
     training = TrainingCard(**{key: read[key](value) for key, value in node.items()})
+    if training.decorrelate and training.loss != "distil":
+        raise SpecError(node.file, f"{node.path}.loss", training.loss, "distil, the loss that `decorrelate` is for")
     if training.loss == "embedding" and training.embedding_epochs >= training.epochs:
         expected = f"fewer than the {training.epochs} epochs: its autoencoder is trained in the others"
         raise SpecError(node.file, f"{node.path}.embedding_epochs", training.embedding_epochs, expected)
     return training
+
+
+def _decorrelated(node: Node) -> Decorrelated:
+    node.keys({"from", "weight"})
+    return Decorrelated(node["from"].text(), node["weight"].number(0.0, 1e6))
 
 
 def parse_card(document: object, file: str | Path, spec: ObjectsSpec | None = None) -> Card:

@@ -13,6 +13,7 @@ from typing import Any
 from ad40.objects import N_INPUTS, N_OBJECTS
 from models.build import as_list, tf, tf_keras
 from models.card import Card
+from training.decorrelate import EFFICIENCIES
 from training.distil import EDGES
 
 
@@ -50,14 +51,43 @@ class Reconstruction(Loss):
 
 class Distillation(Loss):
     """Cross-entropy of teacher and student on "above the edge", mean over the edges of `training.distil` and over
-    events; both sides soft on the scale of one unit of the output."""
+    events; both sides soft on the scale of one unit of the output. With `decorrelate` in the card, what the score
+    knows of that of another model costs, too."""
 
     def __call__(self, batch: tuple[Any, ...], seed: Any, last: bool) -> Any:
-        inputs, targets, weights = batch
-        edges = tf.constant(EDGES, tf.float32)
-        own = self.outputs(inputs)[0] - edges
+        inputs, targets, weights, *shares = batch
+        edges, score = tf.constant(EDGES, tf.float32), self.outputs(inputs)[0]
         wanted = tf.sigmoid(targets[:, None] - edges)
-        return tf.reduce_mean(weights * tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=own))
+        loss = tf.reduce_mean(weights * tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=score - edges))
+        if shares:
+            assert self.card.training.decorrelate is not None
+            loss += self.card.training.decorrelate.weight * joint_efficiencies(score[:, 0], shares[0])
+        return loss
+
+
+STEP = 0.05  # width of a smooth step, over the standard deviation of the score
+LOWEST = -1e6  # score of what is no background, below all
+
+
+def joint_efficiencies(score: Any, share: Any) -> Any:
+    """How far the joint efficiencies of two scores are from their products, a scalar: mean over both efficiencies f, g
+    of `EFFICIENCIES` of (<s_f t_g> - <s_f><t_g>)^2 / (<s_f><t_g>), over background events.
+
+    score: (b,). share: (b,), the share of the background that scores as high by the other model; above 1 in events that
+    are no background. s: smooth steps of the score, so that it can learn; t: sharp ones of the other.
+    """
+    clean = tf.cast(share <= 1, tf.float32)
+    n = tf.maximum(tf.reduce_sum(clean), 1.0)
+    other = tf.cast(share[:, None] <= tf.constant(EFFICIENCIES, tf.float32), tf.float32) * clean[:, None]
+    fixed = tf.stop_gradient(score)
+    ordered = tf.sort(tf.where(clean > 0, fixed, LOWEST), direction="DESCENDING")
+    edges = tf.gather(ordered, tf.cast(n * tf.constant(EFFICIENCIES, tf.float32), tf.int32))
+    mean = tf.reduce_sum(clean * fixed) / n
+    width = STEP * tf.sqrt(tf.reduce_sum(clean * tf.square(fixed - mean)) / n) + 1e-6
+    own = tf.sigmoid((score[:, None] - edges) / width) * clean[:, None]
+    both = tf.matmul(own, other, transpose_a=True) / n
+    product = tf.reduce_sum(own, axis=0)[:, None] * tf.reduce_sum(other, axis=0)[None, :] / tf.square(n)
+    return tf.reduce_mean(tf.square(both - product) / (product + 1e-6))
 
 
 LIMIT = 8.0  # of |log-variance|, so that an exponential of the first epochs does not overflow

@@ -21,7 +21,7 @@ from ad40.errors import InputError
 from ad40.files import atomic_path, sha256_of, writable_folder, write_json, write_yaml
 from ad40.split import TRAIN, VALIDATION
 from models.card import LOSSES, Card, parse_card, read_card
-from training import freeze
+from training import decorrelate, freeze
 from training.datasets import load_background
 from training.prepare import prepare
 from training.trainer import State, Trainer, fit, load_state
@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     writable_folder(args.output)
     trainer = Trainer(card, prepare(card, sample, TRAIN), prepare(card, sample, VALIDATION), quantised=not args.float)
-    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *(["float"] if args.float else [])])
+    other = card.training.decorrelate
+    first = [] if other is None else [decorrelate.hash_of(other.model)]
+    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *(["float"] if args.float else []), *first])
     checkpoint = args.output / CHECKPOINT
     state = load_state(checkpoint, key)
     if state is not None:
@@ -87,6 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "best_validation_loss": state.best,
         "weights": trainer.size,
         "nonzero_weights": trainer.nonzero(),
+        **({"decorrelated_from": {"model": other.model, "network_hash": first[0]}} if other else {}),
         "sample": {"file": args.sample.name + "/" + sample.file.name, "fingerprint": sample.fingerprint},
     }
     write_json(args.output / "history.json", {**summary, "training": vars(card.training), "history": state.history})
