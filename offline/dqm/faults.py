@@ -89,7 +89,10 @@ def energy_scale(
 
 
 def swapped_links(codes: Codes, first: str, second: str) -> Codes:
-    """Two lanes of spec/links.yaml exchanged: words arrive where others are expected and are read as those."""
+    """Two lanes of spec/links.yaml exchanged: words arrive where others are expected and are read as those.
+
+    An azimuth beyond a turn, which no object has, is wrapped as decoding does: such a code would be found by itself.
+    """
     names = [lane.name for lane in spec.links().lanes]
     for name in (first, second):
         if name not in names:
@@ -97,7 +100,9 @@ def swapped_links(codes: Codes, first: str, second: str) -> Codes:
     a, b = names.index(first), names.index(second)
     frames = links.to_frames(objects.pack(codes))
     frames[:, [a, b]] = frames[:, [b, a]]
-    return objects.unpack(links.from_frames(frames))
+    result = objects.unpack(links.from_frames(frames))
+    result[..., objects.PHI] %= np.array([kind.phi.steps for kind in spec.objects().slots])
+    return result
 
 
 def in_stream(codes: Codes, lepton_pt: float | None) -> NDArray[np.bool_]:

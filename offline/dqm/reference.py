@@ -17,7 +17,7 @@ from ad40.errors import HashMismatch, InputError
 from ad40.files import file_hash
 from ad40.model import Model
 from offline.dqm.faults import Codes, energy_scale
-from offline.dqm.lumi import Counts, count
+from offline.dqm.lumi import count
 from offline.dqm.quantities import Quantities, Vectors, score_edges, settings
 
 FILE = "reference.h5"
@@ -58,11 +58,6 @@ class Reference:
     def variance_factors(self, events: int, pairs: int) -> tuple[float, float]:
         """How much of covariance and of pair_covariance the difference of a section's mean from this one has."""
         return 1 / events + 1 / self.events, pairs / events**2 + self.pairs / self.events**2
-
-    @property
-    def sum(self) -> Counts:
-        """All its events as counts."""
-        return Counts(self.events, self.pairs, np.rint(self.mean * self.events).astype(np.int64), self.cells)
 
 
 def build(

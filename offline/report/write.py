@@ -19,7 +19,7 @@ from typing import Any
 from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
-from offline.report import hlt, rates, sections
+from offline.report import dqm, hlt, rates, sections
 from offline.report.numbers import interval, number
 from offline.report.page import Section, Table, render
 from offline.report.sections import Run
@@ -73,6 +73,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"report": str(target), "bytes": target.stat().st_size, "figures": dict(summary), "missing": missing}
 
 
+# stages that not every run has, one line each: shown where their file is there
+AFTER_SEARCH: tuple[tuple[str, str, str, sections.Fill], ...] = (
+    ("Data quality", "dqm/dqm.json", "dqm watch", dqm.fill),
+)
+
+
 def build(this: Run) -> list[Section]:
     """All sections, in the order of the chain."""
     plain, injected = (partial(sections.search, folder=name) for name in ("search", "search_injected"))
@@ -92,6 +98,7 @@ def build(this: Run) -> list[Section]:
         plan.insert(5, ("Rates on recorded events", "rates.json", "rates", rates.fill))
     if (this.folder / hlt.FOLDER / "hlt.json").is_file():
         plan.insert(-1, ("High-level stage", f"{hlt.FOLDER}/hlt.json", "hlt evaluate", hlt.fill))
+    plan[-1:-1] = [row for row in AFTER_SEARCH if (this.folder / row[1]).is_file()]
     hashes = sections.make("Provenance", "trigger.json", "trigger", provenance, this)
     hashes.blocks += versions()
     return [*(sections.make(*row, this) for row in plan), hashes]
