@@ -62,7 +62,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class DoubleSettings:
-    """How to build and train it. Published: alpha 10, batches of 10,000, learning rate 1e-4, closure 0."""
+    """How to build and train it. hidden: units of the encoder, mirrored in the decoder. angles: weight of the squared
+    error of eta and phi, of which little can be known, over that of pt. Published: hidden 256-128-64-32-5, alpha 10,
+    batches of 10,000, learning rate 1e-4, closure 0, angles 1."""
 
     hidden: tuple[int, ...] = (128, 64, 32, 10)
     alpha: float = 10.0
@@ -88,7 +90,8 @@ class DoubleSettings:
 
 @dataclass(eq=False)
 class DoubleAutoencoder:
-    """Two autoencoders with one life. history: a row for each epoch; training: what it was trained on."""
+    """Two autoencoders with one life. scale (57,): of the inputs, learnt. history: a row for each epoch; training: what
+    it was trained on."""
 
     settings: DoubleSettings = field(default_factory=DoubleSettings)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -219,8 +222,9 @@ class DoubleAutoencoder:
 
     def state(self) -> dict[str, Floats]:
         """All numbers learnt, by name."""
-        return {f"autoencoder{n + 1}.{i}": array for n, net in enumerate(self.nets)
-                for i, array in enumerate(net.get_weights())}  # fmt: skip
+        found = {f"autoencoder{n + 1}.{i}": array for n, net in enumerate(self.nets)
+                 for i, array in enumerate(net.get_weights())}  # fmt: skip
+        return found | {"scale": self.scale}
 
     @property
     def hash(self) -> str:
@@ -306,6 +310,7 @@ def load(folder: str | Path) -> DoubleAutoencoder:
     try:
         for n, net in enumerate(model.nets):
             net.set_weights([state.pop(f"autoencoder{n + 1}.{i}") for i in range(len(net.get_weights()))])
+        model.scale = state.pop("scale").reshape(N_INPUTS)
     except (KeyError, ValueError) as error:
         expected = "those of the settings in its card"
         raise InputError(folder / WEIGHTS, "weights", f"of other names or shapes ({error})", expected) from error
