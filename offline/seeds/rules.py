@@ -76,7 +76,7 @@ class Node:
     def leaves(self, path: tuple[Cut, ...] = ()) -> Iterator[tuple[tuple[Cut, ...], int]]:
         """The cuts that lead to each leaf, and its value."""
         if self.cut is None or self.passed is None or self.failed is None:
-            yield path, self.value
+            yield _tightest(path), self.value
         else:
             yield from self.passed.leaves((*path, self.cut))
             yield from self.failed.leaves((*path, self.cut.other))
@@ -88,6 +88,17 @@ class Node:
             here = self.cut(table)
             out[here], out[~here] = self.passed.values(table[here]), self.failed.values(table[~here])
         return out
+
+
+def _tightest(path: Sequence[Cut]) -> tuple[Cut, ...]:
+    """The cuts of a path without those that another one of the same quantity implies."""
+    found: dict[tuple[int, bool], Cut] = {}
+    for cut in path:
+        key = cut.column, cut.below
+        last = found.get(key)
+        if last is None or (cut.least < last.least) == cut.below:
+            found[key] = cut
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
