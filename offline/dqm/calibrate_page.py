@@ -30,11 +30,11 @@ def write(folder: Path, summary: dict[str, Any], tails: dict[str, Any]) -> tuple
         curves = {name: ([v / summary["thresholds"][name] for v in one["value"]], one["share"])
                   for name, one in tails.items()}  # fmt: skip
         entries.append(book.add("tails", Tails(curves, share), "Tests without faults",
-                                "Share of the lumi sections that calibrated the thresholds above each value; the star is"
-                                " the share aimed at for each test."))  # fmt: skip
+                                "Share of the lumi sections that calibrated the thresholds above each value; the star"
+                                " is the share aimed at for each test."))  # fmt: skip
     times = {row["fault"]: row["sections"] for row in summary["faults"]}
-    entries.append(book.add("times", Times(times, SHOWN), "Times to detection",
-                            "Share of the trials of each fault that is found within so many lumi sections."))  # fmt: skip
+    text = "Share of the trials of each fault that is found within so many lumi sections."
+    entries.append(book.add("times", Times(times, SHOWN), "Times to detection", text))
     for name in faults.NAMES:
         rows = [row for row in summary["sizes"] if row["fault"] == name]
         if not rows:
@@ -68,7 +68,8 @@ def write(folder: Path, summary: dict[str, Any], tails: dict[str, Any]) -> tuple
             *([row["fault"], f"median {number(row['median'])} lumi sections, within 5 in "
                f"{interval(row['within_5'], 100)} %"] for row in summary["faults"])]  # fmt: skip
     now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
-    text = render("Calibration of data quality", f"ad40 {__version__}, {now}.", Table("At a glance", [], rows), sections)
+    top = Table("At a glance", [], rows)
+    text = render("Calibration of data quality", f"ad40 {__version__}, {now}.", top, sections)
     with atomic_path(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return folder / PAGE, [{**e, "file": f"calibration/{e['file']}", "data": f"calibration/{e['data']}"}

@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
           "at 95 %")  # fmt: skip
     for row in summary["faults"]:
         a, b, c = row["within_5"]
-        print(f"  {row['fault']:<17} median {row['median']:g}, 90 % {row['ninety_percent']:g}, largest {row['largest']} "
-              f"lumi sections; within 5: {b:.1%} [{a:.1%}, {c:.1%}] of {row['trials']}")  # fmt: skip
+        print(f"  {row['fault']:<17} median {row['median']:g}, 90 % {row['ninety_percent']:g}, largest "
+              f"{row['largest']} lumi sections; within 5: {b:.1%} [{a:.1%}, {c:.1%}] of {row['trials']}")  # fmt: skip
     print(f"written: {page}")
     missed = [row["fault"] for row in summary["faults"] if row["median"] > WITHIN]
     if alarms["upper_95"] >= ALLOWED or missed:

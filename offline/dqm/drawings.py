@@ -227,7 +227,8 @@ class Sizes:
     def table(self) -> Table:
         """One row for each size."""
         return Table([Variable(f"size of {self.name}", self.size, self.unit)],
-                     [Variable("10 %", self.low), Variable("median", self.median), Variable("90 %", self.high)])  # fmt: skip
+                     [Variable("10 %", self.low), Variable("median", self.median),
+                      Variable("90 %", self.high)])  # fmt: skip
 
     def draw(self) -> Figure:
         """Both axes logarithmic; what was not found lies at the top."""

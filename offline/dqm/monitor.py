@@ -12,6 +12,7 @@ drift K               two-sided CUSUM (Page, Biometrika 41 (1954) 100) of means 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,14 +88,15 @@ class Monitor:
         several = len(self._recent) > 1
         together = _total(list(self._recent))
         found: dict[str, tuple[float, str, dict[str, Any], int]] = {}
-        for name, these, back in ((SHAPE, counts, 1), (RECENT_SHAPE, together, len(self._recent))):
+        for name, these in ((SHAPE, counts), (RECENT_SHAPE, together)):
             if several or name == SHAPE:
                 value, histogram = self._shape(these)
-                found[name] = value, histogram, {"histogram": histogram}, back
-        for name, these, back in ((MAP, counts, 1), (RECENT_MAP, together, len(self._recent))):
+                found[name] = value, histogram, {"histogram": histogram}, 1
+        windows: dict[str, Found] = {}
+        for name, these in ((MAP, counts), (RECENT_MAP, together)):
             if several or name == MAP:
-                window = self._scan(these.cells)
-                found[name] = window.value, self._describe(window), self._window(window), back
+                windows[name] = window = self._scan(these.cells)
+                found[name] = window.value, self._describe(window), self._window(window), 1
         z, scales = self._means(counts)
         for i, k in enumerate(self._settings.cusum):
             found[drift(k)] = self._cusum(i, k, z, scales)
@@ -102,6 +104,10 @@ class Monitor:
         for name, (value, what, detail, back) in found.items():
             threshold = self.reference.thresholds.get(name, np.inf)
             if value >= threshold:
+                if name == RECENT_SHAPE:
+                    back = self._since(lambda these, what=what: self._shape(these, what)[0])
+                elif name == RECENT_MAP:
+                    back = self._since(lambda these, window=windows[name]: self._scan.again(window, these.cells))
                 alarms.append(Alarm(name, value, threshold, what, back, detail))
         if alarms:
             self.reset()
@@ -110,11 +116,16 @@ class Monitor:
             dict(zip(self.reference.names, z.tolist(), strict=True)), scales, alarms,
         )  # fmt: skip
 
-    def _shape(self, counts: Counts) -> tuple[float, str]:
-        """The largest -log10 p of the histograms, and which it is."""
+    def _since(self, value: Callable[[Counts], float]) -> int:
+        """Of how many of the last sections together a value is largest."""
+        last = list(self._recent)
+        return max(range(1, len(last) + 1), key=lambda k: value(_total(last[-k:])))
+
+    def _shape(self, counts: Counts, only: str | None = None) -> tuple[float, str]:
+        """The largest -log10 p of the histograms, or of one of them, and which it is."""
         off = counts.vector / counts.events - self.reference.mean
         own, pair = self.reference.variance_factors(counts.events, counts.pairs)
-        whitened = self._whitened(pair / own, counts.events)
+        whitened = [one for one in self._whitened(pair / own, counts.events) if only in (None, one[0])]
         squares = [float(x @ x) / own for x in (white @ off[columns] for _, columns, white in whitened)]
         p = gammaincc([len(white) / 2 for _, _, white in whitened], np.array(squares) / 2)  # of chi squared
         value = np.minimum(-np.log10(np.maximum(p, 10.0**-LARGEST)), LARGEST)

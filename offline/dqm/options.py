@@ -25,8 +25,8 @@ EVENTS = 1_000_000  # held in memory for a reference or to draw sections from: a
 
 def add_source(parser: argparse.ArgumentParser, model: bool = True) -> None:
     """How the events of a file are read: lumi sections, seed, and model."""
-    parser.add_argument("--per-lumi", type=int, metavar="N",
-                        help="so many consecutive events are a lumi section (default: columns run and lumi)")  # fmt: skip
+    text = "so many consecutive events are a lumi section (default: columns run and lumi)"
+    parser.add_argument("--per-lumi", type=int, metavar="N", help=text)
     parser.add_argument("--stream", metavar="SEED", help="of a TriggerRecord, only events that passed this seed")
     if model:
         text = "model that scores an event file, folder or name (default: that of the record or reference)"

@@ -8,7 +8,7 @@ as two good runs do, and the tests know the part of the reference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from ad40.progress import Progress
 from offline.dqm import faults
 from offline.dqm.lumi import Counts, count
 from offline.dqm.monitor import Monitor, tests
-from offline.dqm.quantities import Quantities
+from offline.dqm.quantities import Cells, Quantities, Vectors
 from offline.dqm.reference import Reference
 
 WARM = 10  # sections without a fault before each trial
@@ -36,6 +36,8 @@ class Pool:
     codes: NDArray[np.int32]
     score: NDArray[np.int64]
     quantities: Quantities
+    vectors: Vectors = field(init=False)
+    occupancy: Cells = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", self.quantities.vectors(self.codes, self.score))
@@ -44,7 +46,7 @@ class Pool:
     def section(self, rng: np.random.Generator, mean: float) -> Counts:
         """A lumi section without faults."""
         rows = self._rows(rng, mean)
-        return count(self.vectors[rows], self.occupancy[rows], self.quantities.cells)  # type: ignore[attr-defined]
+        return count(self.vectors[rows], self.occupancy[rows], self.quantities.cells)
 
     def faulty(
         self, rng: np.random.Generator, mean: float, fault: faults.Fault, model: Model, lepton_pt: float | None
@@ -61,7 +63,7 @@ class Pool:
 
 def values(reference: Reference, pool: Pool, mean: float, sections: int, seed: int) -> dict[str, NDArray[np.float64]]:
     """Every test on consecutive sections without faults, no alarm raised: (sections,) of each."""
-    monitor, rng = Monitor(_without_thresholds(reference)), np.random.default_rng([seed, 1])
+    monitor, rng = Monitor(replace(reference, thresholds={})), np.random.default_rng([seed, 1])
     found = {name: np.zeros(sections) for name in tests(reference)}
     with Progress(sections, "thresholds", "lumi sections") as progress:
         for i in range(sections):
@@ -69,12 +71,6 @@ def values(reference: Reference, pool: Pool, mean: float, sections: int, seed: i
                 found[name][i] = value
             progress.update()
     return found
-
-
-def _without_thresholds(reference: Reference) -> Reference:
-    from dataclasses import replace
-
-    return replace(reference, thresholds={})
 
 
 def thresholds(found: dict[str, NDArray[np.float64]], rate: float) -> dict[str, float]:
@@ -96,7 +92,8 @@ def false_alarms(reference: Reference, pool: Pool, mean: float, sections: int, s
     """Alarms in sections without faults. Sections in which several tests fire count once."""
     monitor, rng = Monitor(reference), np.random.default_rng([seed, 2])
     by_test = dict.fromkeys(tests(reference), 0)
-    alarms, first = 0, []
+    alarms = 0
+    first: list[dict[str, Any]] = []
     with Progress(sections, "false alarms", "lumi sections") as progress:
         for i in range(sections):
             raised = monitor.step(pool.section(rng, mean)).alarms
@@ -120,15 +117,17 @@ def trials(
     monitor = Monitor(reference)
     for i in range(count_):
         rng = np.random.default_rng([seed, 3, faults.NAMES.index(name), round(1e6 * (size or 0)) % (1 << 32), i])
-        fault = faults.make(name, rng, size, **chosen)
+        signed = size if size is None or name != "energy scale" else size * float(rng.choice((-1, 1)))
+        fault = faults.make(name, rng, signed, **chosen)
         monitor.reset()
         for _ in range(WARM):
             monitor.step(pool.section(rng, mean))
-        for k in range(1, LONGEST + 1):
+        late = LONGEST + 1
+        for k in range(1, late):
             raised = monitor.step(pool.faulty(rng, mean, fault, model, reference.about["lepton_pt"])).alarms
             if raised:
                 break
-        times.append(k if raised else LONGEST + 1)
+        times.append(k if raised else late)
         first.append(max(raised, key=lambda a: a.value / a.threshold).test if raised else "none")
         tries.append({**fault.about, "sections": times[-1], "what": raised[0].what if raised else ""})
     return {"fault": name, "size": faults.SIZES[name] if size is None else size, "trials": count_,

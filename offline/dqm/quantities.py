@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def _bins(kind: str, node: Node) -> ObjectBins:
 
 def _rising(node: Node, low: float, high: float) -> tuple[float, ...]:
     values = tuple(child.number(low, high) for child in node)
-    if not values or any(a >= b for a, b in zip(values, values[1:], strict=False)):
+    if not values or any(a >= b for a, b in pairwise(values)):
         raise node.fault("rising numbers")
     return values
 

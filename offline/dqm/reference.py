@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,13 @@ def _second(vectors: Vectors) -> Floats:
 
 def _pair_covariance(vectors: Vectors, mean: Floats, parent: NDArray[np.integer] | None, pairs: int) -> Floats:
     """Mean over ordered pairs of events of one parent of the product of what they differ from the mean by."""
-    families, at, sizes = np.unique(parent, return_inverse=True, return_counts=True)
+    _, at, sizes = np.unique(parent, return_inverse=True, return_counts=True)
     members = np.flatnonzero(sizes[at] > 1)
     members = members[np.argsort(at[members], kind="stable")]
     starts = np.flatnonzero(np.r_[True, np.diff(at[members]) != 0])
     total = np.zeros((vectors.shape[1],) * 2)
     edges = [*starts[:: _BLOCK // 4], len(members)]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         off = vectors[members[low:high]] - mean
         inner = starts[(starts >= low) & (starts < high)] - low
         sums = np.add.reduceat(off, inner, axis=0)

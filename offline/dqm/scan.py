@@ -107,6 +107,20 @@ class Scan:
                                  float(size.reference[i, j] * mine / total))  # fmt: skip
         return best
 
+    def again(self, found: Found, cells: NDArray[np.integer]) -> float:
+        """The value of a window on other counts."""
+        for (one, windows), total in zip(self._maps, self._totals, strict=True):
+            mine = float(cells[one.start : one.stop].sum())
+            if one.kind != found.kind or mine == 0:
+                continue
+            for size in windows:
+                i, j = found.row - size.rows.start, found.column - size.columns.start
+                if (size.height, size.width) == (found.height, found.width):
+                    at = (i // size.rows.step, j // size.columns.step)
+                    seen, expected = size.sums(_integral(one, cells))[at], size.reference[at]
+                    return float(_ratio(np.array([seen]), np.array([expected]), mine / (mine + total))[0])
+        return 0.0
+
 
 def _integral(one: Map, cells: NDArray[np.integer]) -> NDArray[np.int64]:
     """Sums over all rows and columns before each, int64 (eta + 1, 2 phi + 1): phi goes around once."""

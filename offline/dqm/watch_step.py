@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     write_json(args.output / SUMMARY, summary)
     print(f"{len(seen.names):,} lumi sections, {sum(seen.events):,} events; {len(seen.episodes)} episodes of alarms")
     for one in summary["episodes"]:
-        print(f"  since run {one['since']['run']} lumi {one['since']['lumi']} (raised at {one['raised']['lumi']}, last at "
-              f"{one['last']['lumi']}): {one['what']}")  # fmt: skip
+        print(f"  since run {one['since']['run']} lumi {one['since']['lumi']} (raised at {one['raised']['lumi']}, last "
+              f"at {one['last']['lumi']}): {one['what']}")  # fmt: skip
     if summary["odd_sizes"]:
         print(f"  note: {summary['odd_sizes']}")
     print(f"written: {page}")
