@@ -205,6 +205,15 @@ class Emulator:
             y[start : start + _BLOCK] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return y
 
+    def activations(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Output codes of every layer one after another, float32 (n, sum of the outputs), of codes (n, 19, 3)."""
+        found = np.empty((len(codes), sum(layer.weight.shape[1] for layer in self._layers)), np.float32)
+        every = tuple(range(len(self._layers)))
+        for start in range(0, len(codes), _BLOCK):
+            x = self._inputs(codes[start : start + _BLOCK])[0]
+            found[start : start + _BLOCK] = np.concatenate(_run(self._layers, x, every), axis=1)
+        return found
+
     def score(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
         """hw_score int32 (n,) of hardware codes (n, 19, 3)."""
         scores = np.empty(len(codes), np.int32)
