@@ -43,6 +43,7 @@ VERBS = {
     "rmm": ("offline.rmm.make", "offline", "rapidity-mass matrices of events: an event table, and pictures of it"),
     "autoencoder": ("offline.autoencoder.train", "offline", "train the autoencoder of the search on an event table"),
     "score": ("offline.autoencoder.score", "offline", "anomaly score of events; acceptance of an anomaly region"),
+    "reference": ("offline.references.verb", "offline", "anomaly models on the 57 inputs, as references and teachers"),
     "jets": ("offline.jets.verb", "offline", "jets of events, anomaly models on them, and searches with their scores"),
     "hlt": ("offline.hlt.verb", "offline", "a model in full precision behind the trigger: rates, decisions, latency"),
     "abcd": ("offline.abcd.verb", "offline", "two decorrelated scores, and the background of their common tail"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -242,6 +243,11 @@ def unpack(words: NDArray[np.uint64]) -> Codes:
     t = _tables()
     codes = ((words[..., None] >> t.shift) & t.mask).astype(np.int32)
     return (codes ^ t.sign) - t.sign
+
+
+def codes_hash(codes: NDArray[np.integer]) -> str:
+    """SHA-256 of codes (n, 19, 3), whatever integer type and file they are in. 64 hex digits."""
+    return sha256(np.ascontiguousarray(codes, "<i2").tobytes()).hexdigest()
 
 
 def check_codes(codes: NDArray[np.integer], file: str = "codes", first: int = 0) -> None:

@@ -1,14 +1,14 @@
 """A contrastive autoencoder, after AnomalyCLR (arXiv 2301.04660).
 
-An encoder gives each event a direction in a space of few dimensions. It learns that two views of an event (`augment`)
-point the same way, and another way than an event made anomalous, and, with `negatives`, than other events: the loss of
-an event z with its view z', its anomaly z* and the others z_j of the batch is
+An encoder gives each event a few numbers, its embedding; a head makes a direction z of them. Two views of an event
+(`augment`) learn to point the same way, and another way than the event made anomalous, and, with `negatives`, than
+other events: the loss of an event z with its view z', its anomaly z* and the others z_j of the batch is
 
     -[s(z, z') - s(z, z*)] / tau + ln sum_j [exp(s(z, z_j) / tau) + exp(s(z, z'_j) / tau)],   s: cosine
 
-where the sum is left out with `negatives=0` (AnomCLR+ of the paper). An autoencoder of the directions learns beside
-it, and does not change the encoder. Score: ln of its mean squared error. `embed` gives the directions, for whoever
-wants to know which events are alike. The paper's encoder is a transformer over the objects; this one is dense.
+where the sum is left out with `negatives=0` (AnomCLR+ of the paper). An autoencoder of the embedding learns beside it,
+and does not change the encoder. Score: ln of its mean squared error. `embed` gives the embedding, for whoever wants to
+know which events are alike. The paper's encoder is a transformer over the objects; this one is dense.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from offline.references.ops import Ops, TensorFlow
 class ContrastiveSettings(DenseSettings):
     """Of the contrastive autoencoder."""
 
-    batch: int = field(default=512, metadata={"help": "events in a step", "least": 2})
     hidden: int = field(default=128, metadata={"help": "neurons of the two hidden layers of the encoder", "least": 2})
     dimensions: int = field(default=16, metadata={"help": "of the embedding", "least": 2})
     latent: int = field(default=4, metadata={"help": "neurons in the middle of the autoencoder", "least": 1})
@@ -51,6 +50,7 @@ class ContrastiveAutoencoder(DenseModel):
     def build(self, seeds: Iterator[int]) -> Any:
         net, own = Layers(), self.settings
         self._encoder = chain(net, [N_INPUTS, own.hidden, own.hidden, own.dimensions], seeds)
+        self._head = chain(net, [own.dimensions, own.dimensions, own.dimensions], seeds)
         sizes = [own.dimensions, 2 * own.dimensions, own.latent]
         self._inner, self._outer = chain(net, sizes, seeds), chain(net, sizes[::-1], seeds)
         return net
@@ -63,30 +63,35 @@ class ContrastiveAutoencoder(DenseModel):
         return super().signature() * 3
 
     def _embedding(self, ops: Ops, x: Any) -> Any:
-        z = through(ops, self.scaled(ops, x), self._encoder)
+        return through(ops, self.scaled(ops, x), self._encoder)
+
+    def _direction(self, ops: Ops, x: Any) -> Any:
+        z = through(ops, ops.relu(x), self._head)
         return z / ops.sqrt(ops.sum(ops.square(z)) + 1e-12)
 
-    def _error(self, ops: Ops, z: Any) -> Any:
-        y = through(ops, ops.relu(through(ops, z, self._inner)), self._outer)
-        return ops.mean(ops.square(y - z))
+    def _error(self, ops: Ops, x: Any) -> Any:
+        y = through(ops, ops.relu(through(ops, x, self._inner)), self._outer)
+        return ops.mean(ops.square(y - x))
 
     def loss(self, ops: Ops, *batch: Any) -> Any:
         import tensorflow as tf
 
-        z, other, bad = (self._embedding(ops, x) for x in batch)
+        embedded = [self._embedding(ops, x) for x in batch]
+        z, other, bad = (self._direction(ops, x) for x in embedded)
         tau = self.settings.temperature
         found = (tf.reduce_sum(z * bad, axis=1) - tf.reduce_sum(z * other, axis=1)) / tau
         if self.settings.negatives:
             own = tf.eye(tf.shape(z)[0]) * -1e9  # not the event itself
             found += tf.reduce_logsumexp(tf.concat([z @ tf.transpose(z) / tau + own,
                                                     z @ tf.transpose(other) / tau + own], axis=1), axis=1)  # fmt: skip
-        return found + self._error(ops, tf.stop_gradient(z))[:, 0] * self.settings.dimensions
+        x = tf.stop_gradient(embedded[0])
+        return found + self._error(ops, x)[:, 0] / (tf.reduce_mean(tf.math.reduce_variance(x, axis=0)) + 1e-9)
 
     def graph(self, ops: Ops, x: Any) -> Any:
         return ops.log(self._error(ops, self._embedding(ops, x)) + 1e-9)
 
     def embed(self, inputs: Inputs) -> Floats:
-        """Directions float32 (n, dimensions), of length 1, of events. Raises `InputError` before `fit`."""
+        """The embedding float32 (n, dimensions) of events. Raises `InputError` before `fit`."""
         if not self.fitted:
             raise InputError(self.kind, "model", "not fitted", "fit or load before embed")
         ops, pieces = TensorFlow(), [np.zeros((0, self.settings.dimensions), np.float32)]

@@ -31,6 +31,7 @@ class DenseSettings(NetworkSettings):
     epochs: int = field(default=20, metadata={"help": "at most", "least": 1})
     patience: int = field(default=4, metadata={"help": "epochs without a lower validation loss until it stops",
                                                "least": 1})  # fmt: skip
+    batch: int = field(default=512, metadata={"help": "events in a step", "least": 2})
     validation: float = field(default=0.1, metadata={"help": "part of the events that decides when to stop",
                                                      "least": 0, "above": True, "most": 0.9})  # fmt: skip
     narrowest: float = field(default=0.1, metadata={"help": "inputs are divided by their width, or by this where it is "

@@ -147,12 +147,18 @@ def build(model: InputsModel) -> Any:
     return found
 
 
-def write(model: InputsModel, path: str | Path) -> dict[str, Any]:
-    """Write the ONNX file of a fitted model, whole or not at all. Returns kind, hash, spec_hash and bytes."""
+def write(model: InputsModel, path: str | Path, events: Inputs | None = None) -> dict[str, Any]:
+    """Write the ONNX file of a fitted model, whole or not at all; with events, only when `check` on them is content.
+
+    Returns kind, hash, spec_hash and bytes, and what `check` gives.
+    """
     content = build(model).SerializeToString()
+    about = {"kind": model.kind, "hash": model.hash, "spec_hash": spec.objects().hash, "bytes": len(content)}
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(content)
-    return {"kind": model.kind, "hash": model.hash, "spec_hash": spec.objects().hash, "bytes": len(content)}
+        if events is not None:
+            about |= check(model, temporary, events)
+    return about
 
 
 def run(path: str | Path, x: NDArray[np.float32]) -> NDArray[np.float32]:

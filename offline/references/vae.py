@@ -2,8 +2,8 @@
 
 The encoder gives mean and logarithm of the variance of each latent number; in training one value is drawn of them.
 Loss: half the squared error, summed over the inputs in units of their width, plus beta times the divergence from a
-standard normal distribution. Score, as chosen: that sum without a draw (`elbo`), the divergence alone (`kl`), or the sum of
-mean^2 / variance (`rz`) over the latent numbers, the cheap ones that the paper proposes for an FPGA.
+standard normal distribution. Score, as chosen: that sum without a draw (`elbo`), the divergence alone (`kl`), or the
+sum over the latent numbers of mean^2 / variance (`rz`): the cheap ones that the paper proposes for an FPGA.
 """
 
 from __future__ import annotations
