@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     trainer = Trainer(card, prepare(card, sample, TRAIN), prepare(card, sample, VALIDATION), quantised=not args.float)
     other = card.training.decorrelate
     first = [] if other is None else [decorrelate.hash_of(other.model)]
-    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *(["float"] if args.float else []), *first])
+    kind = ["float"] if args.float else []
+    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *kind, *first])
     checkpoint = args.output / CHECKPOINT
     state = load_state(checkpoint, key)
     if state is not None:

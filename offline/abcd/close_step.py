@@ -1,4 +1,4 @@
-"""`ad40 abcd close`: does N_B N_C / N_D hold on events that the scores have not seen, and what does a signal do to it?"""
+"""`ad40 abcd close`: does N_B N_C / N_D hold on events that the scores have not seen, and what does a signal do?"""
 
 from __future__ import annotations
 
@@ -43,8 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="background; cuts come from its validation part, figures from its test part")  # fmt: skip
     parser.add_argument("--signals", type=Path, nargs="*", default=[], metavar="EVENTS.h5", help="signals, if any")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--corner", type=float, default=CORNER, metavar="EPS",
-                        help="background efficiency of the corner of the working point (default %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--corner",
+        type=float,
+        default=CORNER,
+        metavar="EPS",
+        help="background efficiency of the corner of the working point (default %(default)s)",
+    )
     add_weights(parser)
 
 
@@ -114,8 +119,10 @@ def say(summary: dict[str, Any]) -> None:
     for name, what in (("corner", "eps_B of the corner 0.5 to 5 %"), ("grid", "eps_B of each cut 0.5 to 5 %")):
         v = summary["verdict"][name]
         if v["rows"]:
-            print(f"{what}: {v['within']} of {v['rows']} pairs of cuts close within {GOAL:.0%}, {v['compatible']} within "
-                  f"their statistical uncertainty of it; worst {v['worst']:.1%}, largest pull {v['largest_pull']:.1f}")  # fmt: skip
+            print(
+                f"{what}: {v['within']} of {v['rows']} pairs of cuts close within {GOAL:.0%}, {v['compatible']} within "
+                f"their statistical uncertainty of it; worst {v['worst']:.1%}, largest pull {v['largest_pull']:.1f}"
+            )
     w = summary["working_point"]
     print(f"working point: corner {w['efficiencies'][2]:.2%} of the background, {w['observed']:,.0f} events, estimated "
           f"{w['estimate'][0]:,.0f} +- {w['estimate'][1]:,.0f} (statistical) "

@@ -87,7 +87,8 @@ class Grid:
             values[j, i] = r["ratio"][0] - 1
             text = f"{r['ratio'][0]:.2f}\n$\\pm${r['ratio'][1]:.2f}"
             axis.text(i, j, text, ha="center", va="center", fontsize=11, color=INK)
-        axis.imshow(values, origin="lower", aspect="auto", cmap="RdBu", vmin=-3 * self.goal, vmax=3 * self.goal, alpha=0.7)
+        scale = {"vmin": -3 * self.goal, "vmax": 3 * self.goal}
+        axis.imshow(values, origin="lower", aspect="auto", cmap="RdBu", alpha=0.7, **scale)
         axis.set_xticks(range(len(first)), [f"{100 * f:g}" for f in first])
         axis.set_yticks(range(len(second)), [f"{100 * f:g}" for f in second])
         axis.minorticks_off()
@@ -110,7 +111,8 @@ class Plane:
         """A row for each bin."""
         one, two = bins(self.edges[0]), bins(self.edges[1])
         return Data(
-            [Variable(self.names[0], [a for a in one for _ in two]), Variable(self.names[1], [b for _ in one for b in two])],
+            [Variable(self.names[0], [a for a in one for _ in two]),
+             Variable(self.names[1], [b for _ in one for b in two])],
             [Variable("events", [n for row in self.counts for n in row])],
         )  # fmt: skip
 

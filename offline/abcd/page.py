@@ -26,8 +26,8 @@ def draw(folder: Path, summary: dict[str, Any], test: Sample, signals: Mapping[s
     book, goal = Book(folder, {"scores": summary["kind"]}), summary["goal"]
     if summary["corner"]:
         book.add("closure", Ratios(summary["corner"], goal), "Closure against the efficiency of the corner",
-                 "Background of the corner as estimated, over what is there, on held-out events. Inner bars: statistical;"
-                 " outer bars: with the systematic uncertainty of the closure. Band: the goal.")  # fmt: skip
+                 "Background of the corner as estimated, over what is there, on held-out events. Inner bars:"
+                 " statistical; outer: with the systematic uncertainty of the closure. Band: the goal.")  # fmt: skip
     if summary["grid"]:
         book.add("grid", Grid(summary["grid"], goal), "Closure against both cuts",
                  "Estimate over what is there, with its statistical uncertainty, for the background efficiencies of"
@@ -59,9 +59,10 @@ def write(folder: Path, summary: dict[str, Any]) -> Path:
     """Write the page of a summary; returns its path."""
     pictures = [picture(folder / e["file"], e["caption"], f"Plot: {e['title']}. {e['caption']}", e["data"])
                 for e in summary["plots"]]  # fmt: skip
+    own = len(pictures) - bool(summary["contamination"])  # the last is of signals
     sections = [
         Section("What it is", [Text(text) for text in about(summary)]),
-        Section("Closure", [*closure_tables(summary), Gallery(pictures[: len(pictures) - bool(summary["contamination"])])]),
+        Section("Closure", [*closure_tables(summary), Gallery(pictures[:own])]),
     ]
     if summary["contamination"]:
         sections.append(Section("With a signal in the data", [*signal_tables(summary), Gallery(pictures[-1:])]))
@@ -108,7 +109,7 @@ def closure_tables(summary: dict[str, Any]) -> list[Block]:
     head = ("eps_B wanted", "first cut", "second cut", "corner", "observed", "estimate", "estimate / observed",
             "systematic", "pull")  # fmt: skip
     tables: list[Block] = []
-    for name, caption in (("corner", "Background efficiency of the corner"), ("grid", "Background efficiency of each cut")):
+    for name, what in (("corner", "the corner"), ("grid", "each cut")):
         rows = []
         for r in summary[name]:
             e = [f"{number(100 * v)} %" for v in r["efficiencies"]]
@@ -116,11 +117,17 @@ def closure_tables(summary: dict[str, Any]) -> list[Block]:
             rows.append([wanted, *e, f"{r['observed']:,.0f}", _pm(r["estimate"], 0), _pm(r["ratio"]),
                          f"{r['systematic']:.1%}", f"{r['pull']:+.1f}"])  # fmt: skip
         if rows:
-            tables.append(Table(f"{caption}: test events. Errors are statistical, families of events counted.", head, rows))
+            caption = f"Background efficiency of {what}, test events. Errors are statistical, with families of events."
+            tables.append(Table(caption, head, rows))
     rows = [[p["process"], *(f"{number(100 * v)} %" for v in p["efficiencies"]), f"{p['n']['A']:,.0f}",
              _pm(p["ratio"]) if p["ratio"] else "too few"] for p in summary["processes"]]  # fmt: skip
-    tables.append(Table("Processes at the working point. Each by itself needs not close: the sum has to.",
-                        ("process", "first cut", "second cut", "corner", "in A", "estimate / observed"), rows))  # fmt: skip
+    tables.append(
+        Table(
+            "Processes at the working point. Each by itself needs not close: the sum has to.",
+            ("process", "first cut", "second cut", "corner", "in A", "estimate / observed"),
+            rows,
+        )
+    )
     return tables
 
 
@@ -147,7 +154,8 @@ def pair_table(pair: dict[str, Any]) -> Table:
         rows.append([f"model {cost['name']}", f"{cost['lut']:,.0f} LUTs (estimate), {cost['latency_cycles']} clocks = "
                      f"{cost['latency_ns']:g} ns, {'fits' if cost['fits'] else cost['reason']}"])  # fmt: skip
     if pair.get("costs"):
-        rows.append(["together", f"{pair['lut']:,.0f} LUTs (estimate of networks and scores), {pair['latency_ns']:g} ns"])
+        text = f"{pair['lut']:,.0f} LUTs (estimate of networks and scores), {pair['latency_ns']:g} ns"
+        rows.append(["together", text])
     return Table("Both models side by side.", ("", ""), rows)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ad40.errors import CheckError, InputError
 from ad40.files import writable_folder
 from ad40.menu import Menu, ModelRef, Seed, write_menu
-from ad40.model import Trigger
+from ad40.network import Network
 from ad40.split import VALIDATION
 from offline.abcd.close_step import CORNER, check_corner, judge
 from offline.abcd.closure import cuts_of_corner
@@ -52,11 +52,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not 1 <= args.prescale <= 1e6 or round(100 * args.prescale) != 100 * args.prescale:
         raise InputError("command line", "--prescale", args.prescale, "1 to 1e6, at most two decimals")
     scores = read_scores(args.models)
-    trigger = scores.trigger
-    assert trigger is not None
+    if not scores.networks:
+        raise InputError("command line", "MODEL", " ".join(args.models), "two models of the trigger")
     validation = scores.score(read(args.background, VALIDATION))
     cuts = cuts_of_corner(validation, args.corner, 1.0)
-    menu = menu_of(trigger, (int(cuts[0]), int(cuts[1])), args.prescale)
+    menu = menu_of(scores.networks, (int(cuts[0]), int(cuts[1])), args.prescale)
     costs = [] if args.no_cost else costs_of(args.models)
     writable_folder(args.output)
     write_menu(args.output / MENU, menu)
@@ -72,13 +72,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return judge(scores, args.background, args.signals, args.output, args.corner, args.weights or NONE, {"pair": pair})
 
 
-def menu_of(trigger: Trigger, cuts: tuple[int, int], prescale: float) -> Menu:
+def menu_of(networks: Sequence[Network], cuts: tuple[int, int], prescale: float) -> Menu:
     """Seeds for the regions: each cut by itself (A, B and C), and one of `prescale` of all events (D among them)."""
-    one, two = trigger.networks
+    one, two = networks
     seeds = (Seed(REST, one.name, 0, (prescale,)), Seed(f"ABCD_{one.name}", one.name, cuts[0]),
              Seed(f"ABCD_{two.name}", two.name, cuts[1]))  # fmt: skip
-    models = tuple(ModelRef(network.name, network.hash) for network in trigger.networks)
-    return Menu(models, trigger.menu.spec_hash, seeds)
+    models = tuple(ModelRef(network.name, network.hash) for network in networks)
+    return Menu(models, one.spec_hash, seeds)
 
 
 def costs_of(models: Sequence[str]) -> list[dict[str, Any]]:

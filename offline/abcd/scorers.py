@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import released
+from ad40.emulator import Emulator
 from ad40.errors import InputError
 from ad40.files import file_hash
-from ad40.model import Trigger, read_trigger
+from ad40.model import read_model
+from ad40.network import Network
 from offline.abcd import double
 from offline.inputs import Inputs, standardised
 
@@ -23,13 +24,13 @@ FIRST, SECOND = "MSE 1", "MSE 2"
 @dataclass(frozen=True, eq=False)
 class TwoScores:
     """kind: "double autoencoder" or "pair of trigger models". names: of both scores. hash: of what gives them.
-    trigger: the pair; training: what a double autoencoder was trained on."""
+    networks: of a pair; training: what a double autoencoder was trained on."""
 
     kind: str
     names: tuple[str, str]
     hash: str
     score: Callable[[Inputs], NDArray[np.number]]
-    trigger: Trigger | None
+    networks: tuple[Network, ...]
     training: dict[str, Any]
 
     def document(self) -> dict[str, Any]:
@@ -45,14 +46,21 @@ def read_scores(models: Sequence[str | Path]) -> TwoScores:
     if len(models) == 1 and (Path(models[0]) / double.DOCUMENT).is_file():
         model = double.load(models[0])
         return TwoScores(double.KIND, (FIRST, SECOND), model.hash, lambda some: model.score(standardised(some.codes)),
-                         None, model.training)  # fmt: skip
+                         (), model.training)  # fmt: skip
     if len(models) != 2:
         raise InputError("command line", "MODEL", ", ".join(map(str, models)),
                          "one folder of `ad40 abcd train`, or two models of the trigger")  # fmt: skip
-    trigger = read_trigger([released.folder(model) for model in models])
-    one, two = trigger.networks
-    return TwoScores("pair of trigger models", (one.name, two.name), f"{one.hash} {two.hash}",
-                     lambda some: trigger.score(some.codes.astype(np.int32)), trigger, {})  # fmt: skip
+    one, two = (read_model(model).network for model in models)
+    if one.name == two.name:
+        raise InputError("command line", "MODEL", f"'{one.name}' twice", "two models of different names")
+    emulators = Emulator(one), Emulator(two)
+
+    def score(some: Inputs) -> NDArray[np.int32]:
+        codes = some.codes.astype(np.int32)
+        return np.stack([emulator.score(codes) for emulator in emulators], axis=1)
+
+    hashes = f"{one.hash} {two.hash}"
+    return TwoScores("pair of trigger models", (one.name, two.name), hashes, score, (one, two), {})
 
 
 def add_models(parser: Any) -> None:

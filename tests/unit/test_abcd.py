@@ -176,7 +176,8 @@ def test_training_makes_errors_independent_is_reproducible_and_kept(tmp_path):
     settings = {"hidden": (16, 4), "epochs": 6, "batch": 1000, "learning_rate": 0.01, "seed": 3}
     train, held, test = toy(6000, 1), toy(2000, 2), toy(6000, 3)
     models = {}
-    for name, more in (("plain", {"alpha": 0.0, "closure": 0.0}), ("apart", {"closure": 3e4}), ("again", {"closure": 3e4})):
+    apart = {"closure": 3e4}
+    for name, more in (("plain", {"alpha": 0.0, "closure": 0.0}), ("apart", apart), ("again", apart)):
         models[name] = double.DoubleAutoencoder(double.DoubleSettings(**settings, **more))
         models[name].fit(train, held)
     assert models["apart"].hash == models["again"].hash != models["plain"].hash
@@ -216,7 +217,8 @@ def test_close_and_estimate_on_the_shipped_sample(trained, tmp_path):
     run = tmp_path / "run"
     signals = [str(FOLDER / f"{name}.h5") for name in ("Ato4l", "leptoquark")]
     arguments = ["abcd", "close", str(trained), "--background", str(SAMPLE), "--output", str(run / "abcd")]
-    assert cli.main([*arguments, "--corner", "0.03", "--signals", *signals, "--json", str(tmp_path / "close.json")]) == 0
+    arguments += ["--corner", "0.03", "--signals", *signals]
+    assert cli.main([*arguments, "--json", str(tmp_path / "close.json")]) == 0
     summary = json.loads((run / "abcd" / "abcd.json").read_text())
     assert json.loads((tmp_path / "close.json").read_text())["verdict"] == summary["verdict"]
     assert summary["working_point"]["efficiencies"][2] == pytest.approx(0.03, rel=0.2)
@@ -286,7 +288,8 @@ def test_models_and_closure_that_do_not_belong_together(tmp_path):
     assert cli.main(["abcd", "close", "ad40_small", "--background", str(SAMPLE), "--output", str(tmp_path / "x")]) == 2
     closure = tmp_path / "closure"
     closure.mkdir()
-    (closure / "abcd.json").write_text(json.dumps({"hash": "other", "working_point": {"cuts": [1, 1], "systematic": 0}}))
+    document = {"hash": "other", "working_point": {"cuts": [1, 1], "systematic": 0}}
+    (closure / "abcd.json").write_text(json.dumps(document))
     arguments = ["abcd", "estimate", "ad40_small", "ad40_v1", "--closure", str(closure), "--data", str(SAMPLE)]
     with pytest.raises(HashMismatch):
         from argparse import Namespace
