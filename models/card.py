@@ -90,7 +90,8 @@ class TrainingCard:
     before the training ends. beta: share of the KL divergence in the loss `variational`. embedding_epochs: epochs of
     the loss `embedding` before its autoencoder is trained; pruning and the counts above start again then. families: of
     corrupted events that the teacher of the loss `distil` knows; none means all of `training.families`. decorrelate:
-    for the loss `distil`, a second score beside that of a frozen model, independent of it.
+    for the loss `distil`, a second score beside that of a frozen model, independent of it. teacher: score file that the
+    loss `distil` learns from (`training.scored`), from the working folder; none means the trees of `training.teacher`.
     """
 
     epochs: int
@@ -108,6 +109,7 @@ class TrainingCard:
     beta: float = 0.8
     embedding_epochs: int = 10
     families: tuple[str, ...] = ()
+    teacher: str = ""
     decorrelate: Decorrelated | None = None
 
 
@@ -265,7 +267,7 @@ def _slope_shift(node: Node) -> int:
 
 def _training(node: Node) -> TrainingCard:
     optional = {"loss", "absent_weight", "sparsity", "pruned_at", "l1", "patience", "plateau_factor", "stop_after"}
-    optional |= {"beta", "embedding_epochs", "families", "decorrelate"}
+    optional |= {"beta", "embedding_epochs", "families", "decorrelate", "teacher"}
     node.keys({"epochs", "batch", "learning_rate", "seed"}, optional=optional)
     read = {
         "epochs": lambda n: n.integer(1, 100_000),
@@ -284,10 +286,13 @@ def _training(node: Node) -> TrainingCard:
         "embedding_epochs": lambda n: n.integer(1, 100_000),
         "families": lambda n: tuple(item.text() for item in n),
         "decorrelate": _decorrelated,
+        "teacher": lambda n: n.text(),
     }
     training = TrainingCard(**{key: read[key](value) for key, value in node.items()})
     if training.decorrelate and training.loss != "distil":
         raise SpecError(node.file, f"{node.path}.loss", training.loss, "distil, the loss that `decorrelate` is for")
+    if training.teacher and training.loss != "distil":
+        raise SpecError(node.file, f"{node.path}.loss", training.loss, "distil, the loss that has a teacher")
     if training.loss == "embedding" and training.embedding_epochs >= training.epochs:
         expected = f"fewer than the {training.epochs} epochs: its autoencoder is trained in the others"
         raise SpecError(node.file, f"{node.path}.embedding_epochs", training.embedding_epochs, expected)

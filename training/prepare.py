@@ -17,7 +17,7 @@ from ad40.emulator import Emulator
 from ad40.objects import decode, present
 from ad40.split import TRAIN
 from models.card import FEATURES, Card
-from training import decorrelate, distil, freeze
+from training import decorrelate, distil, freeze, scored
 from training.datasets import Background
 from training.views import view
 
@@ -73,7 +73,7 @@ def embedding(card: Card, sample: Background, part: str) -> Arrays:
 def distillation(card: Card, sample: Background, part: str) -> Arrays:
     """Inputs, targets (n,) and weights (n, edges) of the events that the teacher has marked; with `decorrelate` also
     the share (n,) of the background that the other model puts as high."""
-    codes, target, weight = distil.targets(card, sample, part)
+    codes, target, weight = (scored if card.training.teacher else distil).targets(card, sample, part)
     found = network_inputs(card, codes), target, weight
     if card.training.decorrelate is None:
         return found

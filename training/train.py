@@ -18,7 +18,7 @@ from typing import Any
 
 from ad40 import defaults, spec
 from ad40.errors import InputError
-from ad40.files import atomic_path, sha256_of, writable_folder, write_json, write_yaml
+from ad40.files import atomic_path, file_hash, sha256_of, writable_folder, write_json, write_yaml
 from ad40.split import TRAIN, VALIDATION
 from models.card import LOSSES, Card, parse_card, read_card
 from training import decorrelate, freeze
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     other = card.training.decorrelate
     first = [] if other is None else [decorrelate.hash_of(other.model)]
     kind = ["float"] if args.float else []
-    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *kind, *first])
+    taught = [file_hash(card.training.teacher)] if card.training.teacher else []
+    key = sha256_of([card.document, sample.fingerprint, spec.objects().hash, *kind, *first, *taught])
     checkpoint = args.output / CHECKPOINT
     state = load_state(checkpoint, key)
     if state is not None:
