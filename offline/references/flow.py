@@ -60,21 +60,25 @@ class Flow(DenseModel):
     def signature(self) -> list[Any]:
         return super().signature() * 2
 
-    def _surprise(self, ops: Ops, x: Any) -> Any:
-        """-ln of the density (n, 1) of inputs in units of their width, less a constant."""
+    def normal(self, ops: Ops, x: Any) -> tuple[Any, Any]:
+        """Where inputs in units of their width go, (n, 57), and ln of the stretch of space there, (n, 1)."""
         left, total = N_INPUTS // 2, None
         half = np.arange(N_INPUTS - left)
         place = np.arange(N_INPUTS)  # column of each input
         for order, layers in zip(self._orders, self._nets, strict=True):
-            both = through(ops, ops.take(x, place[order[:left]]), layers)
+            kept, moved = ops.take(x, place[order[:left]]), ops.take(x, place[order[left:]])
+            both = through(ops, kept, layers)
             stretch = ops.tanh(ops.take(both, half) / REACH) * REACH
-            moved = ops.take(x, place[order[left:]]) * ops.exp(stretch) + ops.take(both, half + len(half))
-            x = ops.join([ops.take(x, place[order[:left]]), moved])
+            x = ops.join([kept, moved * ops.exp(stretch) + ops.take(both, half + len(half))])
             place = np.empty_like(place)
             place[order] = np.arange(N_INPUTS)
-            grown = ops.sum(stretch)
-            total = grown if total is None else total + grown
-        return ops.sum(ops.square(x)) * 0.5 - total
+            total = ops.sum(stretch) if total is None else total + ops.sum(stretch)
+        return x, total
+
+    def _surprise(self, ops: Ops, x: Any) -> Any:
+        """-ln of the density (n, 1) of inputs in units of their width, less a constant."""
+        z, stretch = self.normal(ops, x)
+        return ops.sum(ops.square(z)) * 0.5 - stretch
 
     def loss(self, ops: Ops, *batch: Any) -> Any:
         x, noise = batch

@@ -23,6 +23,7 @@ MODELS = {
     "vae": "offline.references.vae:VariationalAutoencoder",
     "flow": "offline.references.flow:Flow",
     "contrastive": "offline.references.contrastive:ContrastiveAutoencoder",
+    "discriminator": "offline.references.discriminator:Discriminator",
     "forest": "offline.references.forest:IsolationForest",
     "neighbours": "offline.references.neighbours:Neighbours",
 }
