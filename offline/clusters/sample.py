@@ -63,6 +63,10 @@ class Sample:
     def __len__(self) -> int:
         return len(self.events)
 
+    def part(self, rows: NDArray[np.integer]) -> Sample:
+        """The events of these rows."""
+        return Sample(self.events.take(rows), self.weight[rows], self.label[rows])
+
 
 def triggered(
     path: Path, seed: Threshold | None, part: str = ALL, limit: int | None = None, weighted: bool = True

@@ -1,9 +1,10 @@
-"""How many clusters the events support: the most whose clusters come out alike from another sample.
+"""How many clusters the events support: as many as come out alike from another sample.
 
 For each number, clusters are made of several random halves of the events, and each pair of them sorts the same other
 events: the adjusted Rand index (Hubert and Arabie, Journal of Classification 2 (1985) 193) is 1 where they agree on
 which events belong together and 0 where they agree as chance would (clustering stability: Ben-Hur, Elisseeff, Guyon,
-PSB 2002). It falls with the number; the largest number whose mean is at least `least` is taken.
+PSB 2002). Of the numbers whose mean index is at least `SHARE` of the best one's the largest is taken: events without
+gaps between them have no number of their own, and more clusters resolve more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ad40.progress import Progress
 from offline.clusters.clustering import ClusterSettings, fit
 
 CANDIDATES = (10, 20, 30, 50, 75, 100)
-LEAST = 0.5
+SHARE = 0.95
 RESAMPLES, JUDGED = 4, 10_000
 
 
@@ -60,7 +61,7 @@ def stability(
     return rows
 
 
-def choose(rows: Sequence[dict[str, Any]], least: float = LEAST) -> int:
-    """The largest number of clusters whose mean index is at least `least`; the most stable one if there is none."""
-    stable = [row["clusters"] for row in rows if row["mean"] >= least]
-    return int(max(stable)) if stable else int(max(rows, key=lambda row: row["mean"])["clusters"])
+def choose(rows: Sequence[dict[str, Any]]) -> int:
+    """The largest number of clusters that is about as stable as the most stable one."""
+    best = max(row["mean"] for row in rows)
+    return int(max(row["clusters"] for row in rows if row["mean"] >= SHARE * best))
