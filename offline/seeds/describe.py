@@ -70,4 +70,5 @@ def _placed(values: Floats, others: Floats, weight: Floats) -> Floats:
     order = np.argsort(others, kind="stable")
     ordered, total = others[order], np.concatenate([[0.0], np.cumsum(weight[order])])
     both = total[np.searchsorted(ordered, values, "left")] + total[np.searchsorted(ordered, values, "right")]
-    return both / (2 * total[-1])
+    share: Floats = both / (2 * total[-1])
+    return share

@@ -29,8 +29,9 @@ class Shares:
     def draw(self) -> Figure:
         figure, (axis,) = panels(size=(6.2, 5.0))
         for k, (name, values) in enumerate(self.lines.items()):
-            fill = {"fill": True, "alpha": 0.3} if k == 0 else {"lw": 1.8}
-            axis.stairs(values, self.edges, color=COLOURS[2 if k == 0 else k - 1], label=name, **fill)
+            first = k == 0
+            axis.stairs(values, self.edges, color=COLOURS[2 if first else k - 1], label=name, fill=first, lw=1.8,
+                        alpha=0.3 if first else 1.0)  # fmt: skip
         axis.set_xlim(self.edges[0], self.edges[-1])
         axis.set_ylim(0, 1.35 * max(max(v) for v in self.lines.values()))
         axis.set_xlabel(self.quantity + (f" [{self.units}]" if self.units else ""))

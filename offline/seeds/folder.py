@@ -99,7 +99,7 @@ def _connected(network: Network) -> list[str]:
 
 def _write_weights(path: Path, network: Network) -> None:
     """The weights as Keras 2 keeps them: a group for each layer, with the names of its arrays as attributes."""
-    rows = [("inputs", {})]
+    rows: list[tuple[str, dict[str, NDArray[np.float64]]]] = [("inputs", {})]
     for layer in network.layers:
         arrays = {"kernel:0": layer.weight_format.dequantise(layer.weight),
                   "bias:0": layer.bias_format.dequantise(layer.bias)}  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ad40.errors import InputError
 from ad40.split import hashed
-from offline.clusters.result import Result, read_result
+from offline.clusters.result import DATA, Assigned, Result, read_result
 
 LEARN, CHOOSE, TEST = "learn", "choose", "test"
 TENTHS = {LEARN: range(0, 5), CHOOSE: range(5, 7), TEST: range(7, 10)}
@@ -22,8 +22,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Some events. codes int16 (n, 19, 3); weight (n,): how many events each stands for; independent of each other are
-    those of different parents. distance (n,): to the centre of their cluster. label (n,): 0, or a signal where known."""
+    """Some events. codes int16 (n, 19, 3); weight (n,): how many events each stands for; those of different parents are
+    independent. distance (n,): to the centre of their cluster. label (n,): 0, or a signal where that is known. row
+    (n,): in their file."""
 
     codes: NDArray[np.int16]
     weight: Floats
@@ -48,10 +49,10 @@ class Events:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A cluster: its events in data, its simulated events, and the data of all other clusters. entry: what the result
-    says of it; document: what it says of everything."""
+    """A cluster, or several as one: their events in data, their simulated events, and the data of all other clusters.
+    entry: what the result says of the first; document: what it says of everything."""
 
-    number: int
+    numbers: tuple[int, ...]
     data: Events
     simulation: Events
     others: Events
@@ -59,34 +60,41 @@ class Group:
     document: dict[str, Any]
 
     @property
+    def name(self) -> str:
+        """Such as "7", or "7_12" of two clusters."""
+        return "_".join(map(str, self.numbers))
+
+    @property
     def labels(self) -> dict[int, str]:
         """Names of the labels, where the truth is known."""
         return {int(k): str(v) for k, v in self.document.get("labels", {}).items()}
 
 
-def read_groups(folder: str | Path, numbers: list[int] | None) -> list[Group]:
-    """The clusters of these numbers, or all that are flagged. Raises `InputError` when there is no such cluster, or
-    none is flagged."""
+def read_groups(folder: str | Path, numbers: list[int] | None, together: bool = False) -> list[Group]:
+    """The clusters of these numbers, or all that are flagged; together: as one group. Raises `InputError` when there is
+    no such cluster, or none is flagged."""
     result = read_result(folder)
     entries = {int(one["cluster"]): one for one in result.document["clusters"]}
-    wanted = [int(k) for k in result.document["flagged"]] if numbers is None else numbers
+    wanted = [int(k) for k in result.document["flagged"]] if numbers is None else list(dict.fromkeys(numbers))
     if not wanted:
         raise InputError(folder, "flagged", "no cluster", "--cluster N for one that is not flagged")
     for number in wanted:
         if number not in entries:
             raise InputError("command line", "--cluster", number, "one of " + ", ".join(map(str, sorted(entries))))
-    return [_group(result, number, entries[number]) for number in wanted]
+    parts = [tuple(wanted)] if together else [(number,) for number in wanted]
+    return [_group(result, part, entries[part[0]]) for part in parts]
 
 
-def _group(result: Result, number: int, entry: dict[str, Any]) -> Group:
-    data, here = result.source == 0, result.cluster == number
-    found = [_events(result, rows) for rows in (data & here, ~data & here, data & ~here)]
-    if len(found[0]) < 2 or not len(found[2]):
-        raise InputError("command line", "--cluster", number, "a cluster with events in data, and others outside of it")
-    return Group(number, *found, entry, result.document)
+def _group(result: Result, numbers: tuple[int, ...], entry: dict[str, Any]) -> Group:
+    data, here = result.events.source == DATA, np.isin(result.events.cluster, numbers)
+    inside, simulation, others = (
+        _events(result.events.take(rows)) for rows in (data & here, ~data & here, data & ~here)
+    )
+    if len(inside) < 2 or not len(others):
+        raise InputError("command line", "--cluster", numbers[0], "a cluster with events in data, and others outside")
+    return Group(numbers, inside, simulation, others, entry, result.document)
 
 
-def _events(result: Result, rows: NDArray[np.bool_]) -> Events:
-    weight = result.weight[rows].astype(np.float64) * result.copies[rows]
-    return Events(result.codes[rows], weight, result.parent[rows], result.distance[rows].astype(np.float64),
-                  result.label[rows], result.row[rows])  # fmt: skip
+def _events(found: Assigned) -> Events:
+    weight = found.weight.astype(np.float64) * found.copies
+    return Events(found.codes, weight, found.parent, found.distance.astype(np.float64), found.label, found.row)

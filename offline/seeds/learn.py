@@ -43,8 +43,8 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a rule is learnt from: tables (n, quantities) of the group and of what the trigger sees; weight of each event
-    of the group (n,), and the rate that each background event stands for, Hz (m,)."""
+    """What a rule is learnt from: tables (n, quantities) of the group and of what the trigger sees; weight of each
+    event of the group (n,), and the rate that each background event stands for, Hz (m,)."""
 
     group: Table
     weight: Floats
@@ -66,8 +66,8 @@ class Candidate:
 def candidates(
     learn: Sample, unseen: Table, weight: Floats, settings: Settings, kinds: Sequence[str] = KINDS
 ) -> list[Candidate]:
-    """Candidates of each kind, the best first. unseen: events of the group to choose by, with their weights. Raises `CheckError` when no
-    kind has a rule of the rate that keeps anything."""
+    """Candidates, one of each kind, the best first. unseen: events of the group to choose by, with their weights.
+    Raises `CheckError` when no kind has a rule of the rate that keeps anything."""
     rules: list[tuple[str, Rule]] = []
     for kind in kinds:
         if kind == "cuts":
@@ -85,7 +85,7 @@ def candidates(
         if kept > 0 and 0 < cut <= rule.highest and hz <= settings.rate_hz:
             found.append(Candidate(kind, rule, cut, kept, hz))
     best: dict[str, Candidate] = {}
-    for one in sorted(found, key=lambda c: -c.efficiency):
+    for one in sorted(found, key=lambda c: (-c.efficiency, c.hz)):
         best.setdefault(one.kind, one)
     if not best:
         raise CheckError(f"no rule of {', '.join(kinds)} keeps events of the group at {settings.rate_hz:g} Hz; "
@@ -139,8 +139,7 @@ def _needed(cuts: list[Cut], sample: Sample, rate_hz: float) -> list[Cut]:
     passed = {cut: (cut(sample.group), cut(sample.background)) for cut in cuts}
     for cut in sorted(cuts, key=lambda c: float(np.average(passed[c][0], weights=sample.weight))):
         rest = [other for other in cuts if other != cut]
-        here = np.logical_and.reduce([passed[other][1] for other in rest]) if rest else np.ones(len(sample.hz), np.bool_)
-        if rest and float(sample.hz[here].sum()) <= rate_hz:
+        if rest and float(sample.hz[np.logical_and.reduce([passed[other][1] for other in rest])].sum()) <= rate_hz:
             cuts = rest
     return cuts
 

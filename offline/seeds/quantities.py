@@ -8,7 +8,6 @@ angle in an event without MET, is 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +22,7 @@ SHORT = {"met": "MET", "egamma": "e", "muon": "mu", "jet": "j"}
 ANGLES = {"egamma": 1, "muon": 1, "jet": 2}
 """How many objects of each type have their angle to MET among the quantities."""
 
+_BLOCK = 65536  # events at a time
 Integers = NDArray[np.int64]
 
 
@@ -88,9 +88,12 @@ def quantities() -> tuple[Quantity, ...]:
                          ("N(jet)", ("jet",))):  # fmt: skip
         slots = [slot for name in names for slot in range(types[name].slots.start, types[name].slots.stop)]
         found.append(Quantity(label, tuple((objects.N_INPUTS + slot, 1) for slot in slots), 1.0, ""))
-    for label, names in (("LT", ("egamma", "muon")), ("HT", ("jet",)), ("ST", ("met", "egamma", "muon", "jet"))):
-        fine = min(lsb[name] for name in names)
-        terms = tuple((column, round(lsb[name] / fine)) for name in names for column in pts[name])
+    sums: dict[str, tuple[str, ...]] = {
+        "LT": ("egamma", "muon"), "HT": ("jet",), "ST": ("met", "egamma", "muon", "jet"),
+    }  # fmt: skip
+    for label, summed in sums.items():
+        fine = min(lsb[name] for name in summed)
+        terms = tuple((column, round(lsb[name] / fine)) for name in summed for column in pts[name])
         found.append(Quantity(label, terms, fine, "GeV"))
     for name, count in ANGLES.items():
         kind = types[name]
@@ -101,12 +104,12 @@ def quantities() -> tuple[Quantity, ...]:
     return tuple(found)
 
 
-def table(codes: NDArray[np.integer], wanted: Sequence[Quantity] | None = None, block: int = 65536) -> NDArray[np.int32]:
-    """Quantities int32 (n, quantities) of hardware codes (n, 19, 3)."""
-    chosen = quantities() if wanted is None else wanted
-    out = np.empty((len(codes), len(chosen)), np.int32)
-    for start in range(0, len(codes), block):
-        x = inputs_of(codes[start : start + block])
-        for k, one in enumerate(chosen):
-            out[start : start + block, k] = one(x)
+def table(codes: NDArray[np.integer]) -> NDArray[np.int32]:
+    """All quantities int32 (n, quantities) of hardware codes (n, 19, 3)."""
+    names = quantities()
+    out = np.empty((len(codes), len(names)), np.int32)
+    for start in range(0, len(codes), _BLOCK):
+        x = inputs_of(codes[start : start + _BLOCK])
+        for k, one in enumerate(names):
+            out[start : start + _BLOCK, k] = one(x)
     return out

@@ -50,7 +50,7 @@ def write(folder: Path, groups: Sequence[Group], found: Sequence[dict[str, Any]]
         for title, names in entries:
             blocks += [Text(title), Gallery([picture(folder / e["file"], e["caption"], f"Plot: {e['title']}", e["data"])
                                              for e in names])]  # fmt: skip
-        sections.append(Section(f"Cluster {group.number}", blocks))
+        sections.append(Section(f"Cluster {group.name}", blocks))
     rows = [[str(d["cluster"]), f"{d['observed']:,.0f}", f"{d['expected']:,.1f}",
              "" if d["local_z"] is None else f"{d['local_z']:.1f}",
              ", ".join(f"{name} {n:,.0f}" for name, n in d.get("labels", {}).items())]
@@ -69,36 +69,36 @@ def _value(value: float, units: str) -> str:
 
 def _draw(book: Book, group: Group, one: dict[str, Any]) -> list[tuple[str, list[Entry]]]:
     """Figures of one cluster: (what they are, entries)."""
-    k, parts = group.number, []
+    k, parts = group.name, []
     events, cells = [], _matrices(group.data.codes[one["nearest"]])
     for rank, at in enumerate(one["nearest"].tolist()):
         title = f"cluster {k}, event {int(group.data.row[at])}"
         text = f"Event {rank + 1} in the order of the distance to the centre: eta and phi, and across the beam."
         name = f"cluster{k}_event{rank + 1}"
         events.append(book.add(name, display(group.data.codes[at], title, SQRT_S), title, text))
-        drawing = EventPicture(title, COUNTS, cells[rank].astype(float).tolist(), SQRT_S)
-        events.append(book.add(f"{name}_rmm", drawing, f"{title}, matrix", "The same event as a rapidity-mass matrix."))
+        matrix = EventPicture(title, COUNTS, cells[rank].astype(float).tolist(), SQRT_S)
+        events.append(book.add(f"{name}_rmm", matrix, f"{title}, matrix", "The same event as a rapidity-mass matrix."))
     parts.append(("Events closest to the centre of the cluster.", events))
     shares = []
     for rank, separation in enumerate(one["separations"][:DRAWN]):
         quantity = separation.quantity
-        drawing = _shares(group, one, quantity.name, [q.name for q in one["names"]].index(quantity.name))
+        share = _shares(group, one, quantity.name, [q.name for q in one["names"]].index(quantity.name))
         text = f"{quantity.name} in the cluster, in other data, and in simulated events of the cluster."
-        shares.append(book.add(f"cluster{k}_quantity{rank + 1}", drawing, quantity.name, text))
+        shares.append(book.add(f"cluster{k}_quantity{rank + 1}", share, quantity.name, text))
     parts.append(("What sets the cluster apart.", shares))
     spectra = []
     for s in one["spectra"]:
         lines = [f"{s['events']:,.0f} events", f"{s['expected']:,.1f} expected"]
-        drawing = Masses(s["label"], s["edges"], s["counts"].tolist(), s["mean"].tolist(), s["error"].tolist(), lines,
+        spectrum = Masses(s["label"], s["edges"], s["counts"].tolist(), s["mean"].tolist(), s["error"].tolist(), lines,
                          SQRT_S)  # fmt: skip
         text = f"{s['label']} of the events of the cluster, and what simulation of known processes puts there."
-        spectra.append(book.add(f"cluster{k}_mass_{s['name']}", drawing, s["label"], text))
+        spectra.append(book.add(f"cluster{k}_mass_{s['name']}", spectrum, s["label"], text))
     parts.append(("Masses.", spectra))
     averages = []
     for name, codes, weight in (("the cluster", group.data.codes, group.data.weight),
                                 ("other data", group.others.codes, group.others.weight)):  # fmt: skip
-        drawing = _average(name, codes[:MOST], weight[:MOST])
-        averages.append(book.add(f"cluster{k}_rmm_{name.split()[-1]}", drawing, f"Average matrix of {name}",
+        average = _average(name, codes[:MOST], weight[:MOST])
+        averages.append(book.add(f"cluster{k}_rmm_{name.split()[-1]}", average, f"Average matrix of {name}",
                                  f"Average rapidity-mass matrix of {name}."))  # fmt: skip
     parts.append(("Average rapidity-mass matrices.", averages))
     return [part for part in parts if part[1]]

@@ -66,7 +66,7 @@ def describe(group: Group, events: int) -> dict[str, Any]:
     nearest = np.argsort(group.data.distance, kind="stable")[:events]
     spectra = [one for name in SPECTRA if (one := _masses(group, spectrum(name))) is not None]
     document = {
-        "cluster": group.number, "observed": float(group.data.weight.sum()),
+        "cluster": group.numbers[0], "observed": float(group.data.weight.sum()),
         "expected": float(group.simulation.weight.sum()),
         **{name: group.entry.get(name) for name in ("local_z", "global_p", "flagged", "populated")},
         "events_shown": group.data.row[nearest].tolist(),
