@@ -5,8 +5,8 @@ shape, recent shape   Hotelling's T^2 of each histogram, of the section and of t
                       The least p-value of all histograms is the test.
 map, recent map       the window of the maps of objects that differs most (`offline.dqm.scan`).
 drift K               two-sided CUSUM (Page, Biometrika 41 (1954) 100) of means in standard deviations z of a section,
-                      S = max(0, S +- z - K): score, numbers of objects, and for each energy scale the combination of
-                      all bins that is most sensitive to it, weights C^-1 d(mean)/d(scale). The largest is the test.
+                      S = max(0, S +- z - K): score, numbers of objects, and energy scales fitted to the bins of pt
+                      with their covariance. The largest is the test.
 """
 
 from __future__ import annotations
@@ -161,8 +161,7 @@ class Monitor:
         own, pair = r.variance_factors(counts.events, counts.pairs)
         shift = r.directions @ (counts.vector / counts.events - r.mean)
         sigma = np.sqrt(np.maximum(own * self._own + pair * self._pair, 1e-300))
-        scales = {name: (float(shift[i] / r.responses[i]), float(sigma[i] / abs(r.responses[i])))
-                  for i, name in enumerate(r.names) if r.responses[i]}  # fmt: skip
+        scales = {name: (float(shift[i]), float(sigma[i])) for i, name in enumerate(r.names) if r.responses[i]}
         return shift / sigma, scales
 
     def _cusum(

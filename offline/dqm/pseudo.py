@@ -24,7 +24,7 @@ from offline.dqm.monitor import Monitor, tests
 from offline.dqm.quantities import Cells, Quantities, Vectors
 from offline.dqm.reference import Reference
 
-WARM = 10  # sections without a fault before each trial
+WARM = 5  # sections without a fault before each trial
 LONGEST = 30  # sections after which a fault counts as not found
 TAIL = 0.02  # share of the largest values from which the tail is continued
 
@@ -122,12 +122,13 @@ def trials(
         monitor.reset()
         for _ in range(WARM):
             monitor.step(pool.section(rng, mean))
-        late = LONGEST + 1
-        for k in range(1, late):
+        time, raised = LONGEST + 1, []
+        for k in range(1, LONGEST + 1):
             raised = monitor.step(pool.faulty(rng, mean, fault, model, reference.about["lepton_pt"])).alarms
             if raised:
+                time = k
                 break
-        times.append(k if raised else late)
+        times.append(time)
         first.append(max(raised, key=lambda a: a.value / a.threshold).test if raised else "none")
         tries.append({**fault.about, "sections": times[-1], "what": raised[0].what if raised else ""})
     return {"fault": name, "size": faults.SIZES[name] if size is None else size, "trials": count_,

@@ -38,8 +38,8 @@ class Reference:
 
     mean (width,): of the vectors of `quantities`; covariance (width, width): of one event; pair_covariance: of two
     events that share a parent; events, pairs: how many of each it was made from; cells (all cells,): counts of the
-    maps. directions (k, width): weights of the means that may drift, by `names`; responses (k,): change of such a mean
-    by 1 % of scale, 0 where it is none. thresholds: value of each test from which on it is an alarm. about: where it
+    maps. directions (k, width): weights of the means that may drift, by `names`; responses (k,): 1 where such a mean is
+    a scale in percent, else 0. thresholds: value of each test from which on it is an alarm. about: where it
     comes from.
     """
 
@@ -65,7 +65,7 @@ def build(
     codes: Codes, score: NDArray[np.integer], parent: NDArray[np.integer] | None, model: Model,
     rng: np.random.Generator, lepton_pt: float | None = None,
 ) -> Reference:  # fmt: skip
-    """The reference of events (n, 19, 3) with scores (n,). model: computes the score of events of another scale."""
+    """The reference of events (n, 19, 3) with scores (n,) of a model."""
     quantities = Quantities(score_edges(score))
     vectors = quantities.vectors(codes, score)
     total = count(vectors, quantities.occupancy(codes), quantities.cells, parent)
@@ -73,20 +73,15 @@ def build(
     mean = total.vector / n
     covariance = _second(vectors) / n - np.outer(mean, mean)
     pairs = _pair_covariance(vectors, mean, parent, total.pairs) if total.pairs else np.zeros_like(covariance)
-    names, directions, responses = list(quantities.directions()), list(quantities.directions().values()), []
-    responses += [0.0] * len(names)
-    some = np.sort(rng.permutation(n)[:SCALE_EVENTS])
-    for name, kinds in SCALES.items():
-        change = _response(codes[some], kinds, quantities, model, rng)
-        ridge = RIDGE * float(np.trace(covariance)) / len(covariance)
-        weights = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), change)
-        names.append(name)
-        directions.append(weights)
-        responses.append(float(weights @ change) / (100 * quantities.settings.scan.scale_step))
+    means = quantities.directions()
+    scales = _scale_weights(codes[np.sort(rng.permutation(n)[:SCALE_EVENTS])], mean, covariance, quantities, rng)
+    names = (*means, *scales)
+    directions = np.array([*means.values(), *scales.values()])
+    responses = np.array([float(name in scales) for name in names])
     about = {"model": {"name": model.network.name, "version": model.network.version, "hash": model.network.hash},
              "lepton_pt": lepton_pt}  # fmt: skip
-    return Reference(quantities, n, total.pairs, mean, covariance, pairs, total.cells, tuple(names),
-                     np.array(directions), np.array(responses), {}, about)  # fmt: skip
+    return Reference(quantities, n, total.pairs, mean, covariance, pairs, total.cells, names, directions,
+                     responses, {}, about)  # fmt: skip
 
 
 def _second(vectors: Vectors) -> Floats:
@@ -114,15 +109,47 @@ def _pair_covariance(vectors: Vectors, mean: Floats, parent: NDArray[np.integer]
     return total / pairs
 
 
-def _response(
-    codes: Codes, kinds: tuple[str, ...], quantities: Quantities, model: Model, rng: np.random.Generator
-) -> Floats:
-    """Change of the mean vector of events by `scale_step` up, from half the difference of up and down."""
-    means = []
+def _scale_weights(
+    codes: Codes, mean: Floats, covariance: Floats, quantities: Quantities, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Weights (width,) of each of `SCALES` that give its change in percent, by least squares in the pt histograms.
+
+    x - mean = sum_k change_k d_k + noise of the covariance C: changes (D^T C^-1 D)^-1 D^T C^-1 x. What the number of
+    objects of a kind does is left free, so that neither a threshold of the stream nor a change of its composition is
+    taken for a scale. The scales of single kinds are fitted together, that of the calorimeter alone.
+    """
+    of_pt = [h for h in quantities.histograms if h.feature == "pt"]
+    used = np.concatenate([np.arange(h.start, h.stop) for h in of_pt])
+    inner = covariance[np.ix_(used, used)]
+    inner = inner + RIDGE * float(np.trace(inner)) / len(inner) * np.eye(len(inner))
+    numbers = []
+    for one in of_pt:
+        column = np.zeros(quantities.width)
+        column[one.columns] = mean[one.columns]
+        numbers.append(column[used])
+    changes = {name: _response(codes, kinds, quantities, rng)[used] for name, kinds in SCALES.items()}
+    single = [name for name, kinds in SCALES.items() if len(kinds) == 1]
+    found = {}
+    for group in (single, [name for name in SCALES if name not in single]):
+        design = np.array([*(changes[name] for name in group), *numbers]).T
+        solved = np.linalg.solve(inner, design)
+        weights = np.linalg.solve(design.T @ solved, solved.T)
+        for name, row in zip(group, weights, strict=False):
+            whole = np.zeros(quantities.width)
+            whole[used] = row
+            found[name] = whole
+    return {name: found[name] for name in SCALES}
+
+
+def _response(codes: Codes, kinds: tuple[str, ...], quantities: Quantities, rng: np.random.Generator) -> Floats:
+    """Change of the mean vector of events by 1 % of scale, from the difference of `scale_step` up and down. The score
+    is left as it is."""
+    means, none = [], np.zeros(len(codes), np.int64)
+    step = quantities.settings.scan.scale_step
     for sign in (1, -1):
-        moved = energy_scale(codes, rng, 1 + sign * quantities.settings.scan.scale_step, kinds)
-        means.append(quantities.vectors(moved, model.trigger.score(moved)[:, 0]).mean(axis=0))
-    return np.asarray((means[0] - means[1]) / 2)
+        moved = energy_scale(codes, rng, 1 + sign * step, kinds)
+        means.append(quantities.vectors(moved, none).mean(axis=0))
+    return np.asarray((means[0] - means[1]) / (200 * step))
 
 
 def save(folder: Path, reference: Reference) -> Path:
