@@ -91,12 +91,13 @@ def _named(entries: list[str]) -> dict[str, Path]:
 
 def _lines(summary: dict[str, Any]) -> list[str]:
     """The figures that a person would quote."""
-    whole, back = summary["latency"]["whole"], summary["background"]
+    whole, own, back = summary["latency"]["whole"], summary["latency"]["processor"], summary["background"]
     low, value, high = back["kept_khz"]
     best = max(summary["throughput"], key=lambda row: row["events_per_s"])
     lines = [
         f"event by event: median {whole['median_us']:.0f} us, 99.9 % {whole['p99_9_us']:.0f} us, "
-        f"largest {whole['max_us']:.0f} us of {summary['latency']['events']:,}",
+        f"largest {whole['max_us']:.0f} us of {summary['latency']['events']:,} (time of the processor: "
+        f"{own['median_us']:.0f}, {own['p99_9_us']:.0f}, {own['max_us']:.0f} us)",
         f"in batches of {best['batch']}: {best['events_per_s']:,.0f} events/s",
         f"{summary['l1_rate_khz']:g} kHz in, {value:.3g} kHz kept ({low:.3g} to {high:.3g})",
     ]

@@ -136,7 +136,8 @@ def _scores(score: Floats, signals: Mapping[str, Floats], threshold: float, name
 def draw(folder: Path, summary: dict[str, Any], score: Floats, signals: Mapping[str, Floats]) -> list[Entry]:
     """Write plots/ and data/; score: of the background, and of each signal."""
     book, timing, curves = Book(folder), summary["latency"], summary["curves"]
-    named = {"codes to decision": timing["whole"], "ONNX Runtime alone": timing["inference"]}
+    named = {"codes to decision": timing["whole"], "the same, time of the processor": timing["processor"],
+             "ONNX Runtime alone": timing["inference"]}  # fmt: skip
     book.add("latency", Latencies({k: (v["edges_us"], v["counts"]) for k, v in named.items()}, timing["budget_ms"]),
              "Time for one event", f"Time for one event, {timing['events']:,} events one by one.")  # fmt: skip
     book.add("throughput", Throughputs([row["batch"] for row in summary["throughput"]],

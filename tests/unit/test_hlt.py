@@ -312,7 +312,7 @@ def test_evaluate(folder: Path, kept: Path, tmp_path: Path, capsys: pytest.Captu
     assert signal["events_seen"] == 4000 and signal["l1"][1] == len(sample) / 4000
     assert signal["of_all"][1] == pytest.approx(signal["l1"][1] * signal["efficiency"][1])
     timing = found["latency"]
-    for figures in (timing["whole"], timing["inference"]):
+    for figures in (timing["whole"], timing["processor"], timing["inference"]):
         assert sum(figures["counts"]) == 1000 and len(figures["edges_us"]) == len(figures["counts"]) + 1
         assert 0 < figures["median_us"] <= figures["p99_9_us"] <= figures["max_us"]
     assert timing["whole"]["median_us"] > timing["inference"]["median_us"]
