@@ -84,7 +84,7 @@ def _check_network(network: Network, file: Path, types: ObjectsSpec) -> None:
     if work > WORD_BITS:
         raise SpecError(file, "input", f"{work} bits wide after offset and shift of a code of {bits} bits",
                         f"offsets, left shifts and a format that stay within {WORD_BITS}")  # fmt: skip
-    widest, used = 0, network.used_inputs
+    widest, used = x.one.bit_length() if x.present else 0, network.used_inputs
     for i, code in enumerate(_code_ranges(types)):
         if code is None or not used[i]:
             continue

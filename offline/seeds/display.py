@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ad40 import spec
@@ -58,38 +59,36 @@ class EventDisplay:
         plane = figure.add_subplot(1, 2, 1)
         across = figure.add_subplot(1, 2, 2, projection="polar")
         top = max(1.0, *(row[2] for row in self.rows))
-        seen: set[str] = set()
-        for kind, name, pt, eta, phi in self.rows:
+        for kind, name, pt, eta, phi in reversed(self.rows):  # leptons above jets
             colour, marker = LOOK[kind]
-            text = None if kind in seen else SYMBOL[kind]
-            seen.add(kind)
             named = kind != "jet" or int(name[1:]) <= LABELLED
             if kind == "met":
-                plane.axhline(phi, color=colour, lw=1.5, ls="--", label=text)
+                plane.axhline(phi, color=colour, lw=1.5, ls="--")
             else:
-                plane.scatter(eta, phi, s=30 + 600 * pt / top, color=colour, marker=marker, alpha=0.65, lw=0,
-                              label=text)  # fmt: skip
+                plane.scatter(eta, phi, s=30 + 600 * pt / top, color=colour, marker=marker, alpha=0.65, lw=0)
             if named:
                 place = -MAX_ETA + 0.1 if kind == "met" else eta
-                plane.annotate(f"{name} {pt:.0f}", (place, phi), (4, 4), textcoords="offset points", fontsize=10)
+                side = (5, -11) if kind == "jet" else (5, 5)
+                plane.annotate(f"{name} {pt:.0f}", (place, phi), side, textcoords="offset points", fontsize=10)
             style = {"lw": 1.6, "ls": "--"} if kind == "met" else {"lw": 5 if kind == "jet" else 2.5}
             across.plot([phi, phi], [0, np.sqrt(pt)], color=colour, solid_capstyle="butt", **style)
             if named:
-                across.annotate(name, (phi, np.sqrt(pt) + 0.04 * np.sqrt(top)), fontsize=10, ha="center", va="center")
+                beyond = 0.11 if kind == "jet" else 0.04  # a lepton is often a jet, too
+                across.annotate(name, (phi, np.sqrt(pt) + beyond * np.sqrt(top)), fontsize=10, ha="center",
+                                va="center")  # fmt: skip
         plane.set_xlim(-MAX_ETA, MAX_ETA)
         plane.set_ylim(-np.pi, np.pi)
         plane.set_yticks([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], [r"$-\pi$", r"$-\pi/2$", "0", r"$\pi/2$", r"$\pi$"])
         plane.set_xlabel(r"$\eta$")
         plane.set_ylabel(r"$\phi$ [rad]")
         plane.grid(color=GREY, lw=0.4, alpha=0.6)
-        handles, labels = plane.get_legend_handles_labels()
-        for handle in handles:
-            if hasattr(handle, "set_sizes"):
-                handle.set_sizes([60])
-        plane.legend(handles, labels, loc="upper right", fontsize=10, ncols=2, frameon=True)
+        kinds = [kind for kind in LOOK if any(row[0] == kind for row in self.rows)]
+        handles = [Line2D([], [], color=LOOK[kind][0], marker="" if kind == "met" else LOOK[kind][1],
+                          ls="--" if kind == "met" else "", ms=8) for kind in kinds]  # fmt: skip
+        figure.legend(handles, [SYMBOL[kind] for kind in kinds], loc="outside lower left", fontsize=11, ncols=4)
         ticks = [t for t in (5, 20, 50, 100, 200, 500, 1000, 2000) if 0.02 * top < t < 1.1 * top]
         across.set_yticks(np.sqrt(ticks), [f"{t}" for t in ticks], fontsize=9)
-        across.set_ylim(0, 1.15 * np.sqrt(top))
+        across.set_ylim(0, 1.2 * np.sqrt(top))
         across.set_xticks([0, np.pi / 2, np.pi, 3 * np.pi / 2], ["0", r"$\pi/2$", r"$\pi$", r"$-\pi/2$"], fontsize=11)
         across.grid(color=GREY, lw=0.4, alpha=0.6)
         across.set_xlabel("across the beam; circles: pt [GeV]", fontsize=11, loc="center")

@@ -7,6 +7,7 @@ their whole ladder. Nobody trained it with the card: its section `training` says
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,15 @@ def card_of(network: Network, description: str, seed: int) -> dict[str, Any]:
     stage = network.input
     offset, shift = (a.reshape(objects.N_OBJECTS, objects.N_FEATURES) for a in (stage.offset, stage.shift))
     features: dict[str, Any] = {}
+    most = stage.format.max_code
     for kind in spec.objects().types:
         here = kind.slots.start
         features[kind.name] = {
-            feature: {"offset": int(offset[here, k]), "shift": int(shift[here, k]), "range": _range(kind, feature)}
+            feature: {
+                "offset": int(offset[here, k]),
+                "shift": int(shift[here, k]),
+                "range": _range(kind, feature, most),
+            }
             for k, feature in enumerate(FEATURES)
             if not (feature == "eta" and kind.eta is None)
         }
@@ -74,13 +80,15 @@ def _format(fmt: Fixed) -> dict[str, Any]:
     return {"signed": fmt.signed, "integer": fmt.integer, "fraction": fmt.fraction}
 
 
-def _range(kind: ObjectType, feature: str) -> list[float]:
-    """The physical range of a feature: all that its field holds."""
+def _range(kind: ObjectType, feature: str, most: int) -> list[float]:
+    """The physical range of a feature that inputs up to `most` hold."""
     if feature == "pt":
-        return [0, (kind.pt.max_code - kind.pt.offset) * kind.pt.lsb]
+        return [0, min(kind.pt.max_code - kind.pt.offset, most) * kind.pt.lsb]
     if feature == "eta" and kind.eta is not None:
-        return [round(-(kind.eta.max_code + 1) * kind.eta.lsb, 6), round(kind.eta.max_code * kind.eta.lsb, 6)]
-    return [0, 6.28 if kind.slots.start == objects.azimuth().met else 3.14]
+        low = -kind.eta.max_code - 1  # the code whose input is 1; where one bit holds no other, a part of its range
+        return [round(code * kind.eta.lsb, 6) for code in (low, min(kind.eta.max_code, low + max(most - 1, 0.3)))]
+    steps = kind.phi.steps - 1 if kind.slots.start == objects.azimuth().met else kind.phi.steps // 2
+    return [0, round(2 * math.pi / kind.phi.steps * min(steps, most), 6)]
 
 
 def _connected(network: Network) -> list[str]:

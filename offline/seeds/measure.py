@@ -38,7 +38,8 @@ def measure(
         rows.append({"kind": one.kind, "threshold": one.threshold, "highest": one.rule.highest,
                      "efficiency": _kept(e >= one.threshold, unseen),
                      "rate_hz": rates.rate(b >= one.threshold, judged, hz)})  # fmt: skip
-        curves[one.kind] = _curve(b, hz, e, unseen.weight)
+        if one.kind != "cuts":  # one cut less is no seed
+            curves[one.kind] = _curve(b, hz, e, unseen.weight)
     scores, kept_scores = (board.score(one.codes.astype(np.int32)) for one in (judged, unseen))
     for k, network in enumerate(board.networks[:-1]):
         curves[network.name] = _curve(scores[:, k], hz, kept_scores[:, k], unseen.weight)

@@ -47,18 +47,27 @@ class Quantity:
 
 
 @lru_cache
-def input_stage() -> InputStage:
-    """The input stage of every dedicated seed: codes as they are, pt counted from 0, angles to MET, presence."""
+def largest() -> NDArray[np.int64]:
+    """The largest value of each input, int64 (76,)."""
+    turn = objects.azimuth().turn
+    found = np.zeros((objects.N_OBJECTS, objects.N_FEATURES), np.int64)
+    for slot, kind in enumerate(spec.objects().slots):
+        eta = 2 * kind.eta.max_code + 2 if kind.eta else 0
+        found[slot] = kind.pt.max_code - kind.pt.offset, eta, turn[slot] // 2
+    met = objects.azimuth().met
+    found[met, objects.PHI] = turn[met] - 1
+    return np.concatenate([found.ravel(), np.ones(objects.N_OBJECTS, np.int64)])
+
+
+def input_stage(used: NDArray[np.bool_] | None = None) -> InputStage:
+    """The input stage of a dedicated seed: codes as they are, pt counted from 0, eta so that 1 and above are an object
+    that is there, angles to MET, presence; in the fewest bits that hold the inputs `used`, bool (76,)."""
     offset = np.zeros((objects.N_OBJECTS, objects.N_FEATURES), np.int64)
-    widest = 1
     for slot, kind in enumerate(spec.objects().slots):
         offset[slot, objects.PT] = kind.pt.offset
-        if kind.eta is not None:
-            offset[slot, objects.ETA] = -kind.eta.max_code - 2  # 1 and above for an object that is there
-            widest = max(widest, 2 * kind.eta.max_code + 2)
-        widest = max(widest, kind.pt.max_code - kind.pt.offset, kind.phi.steps)
-    return InputStage(offset.ravel(), np.zeros(objects.N_INPUTS, np.int64), Fixed(False, widest.bit_length(), 0), True,
-                      AZIMUTHS[1])  # fmt: skip
+        offset[slot, objects.ETA] = -kind.eta.max_code - 2 if kind.eta else 0
+    bits = int(largest()[slice(None) if used is None else used].max()).bit_length()
+    return InputStage(offset.ravel(), np.zeros(objects.N_INPUTS, np.int64), Fixed(False, bits, 0), True, AZIMUTHS[1])
 
 
 def inputs_of(codes: NDArray[np.integer]) -> NDArray[np.int32]:

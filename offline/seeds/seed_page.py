@@ -21,6 +21,7 @@ def write(folder: Path, summary: dict[str, Any]) -> Path:
     """Write plots/, data/ and the page into the model folder; returns the page. summary: of the step, with curves."""
     book = Book(folder, {})
     points = {f"this seed, {summary['model']['kind']}": _point(summary["seeds"][-1])}
+    points |= {f"{one['kind']}, not taken": _point(one) for one in summary["candidates"][1:]}
     points |= {one["seed"]: _point(one) for one in summary["seeds"][:-1] if one["rate_hz"][1] > 0}
     drawing = Tradeoff(summary["curves"], points, summary["settings"]["rate_hz"], SQRT_S)
     text = ("Share of unseen events of the cluster that is kept against the rate of held-out background, at every "

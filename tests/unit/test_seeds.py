@@ -58,8 +58,10 @@ def check_same(rule: Rule, codes: NDArray[np.int16], table: NDArray[np.int32]) -
 
 
 def test_inputs_are_those_of_the_emulator(codes: NDArray[np.int16]) -> None:
-    network = network_of(Cuts((Cut(0, 5),)), NAMES, "rule", "1.0")
-    np.testing.assert_array_equal(quantities.inputs_of(codes), Emulator(network).inputs(codes))
+    network = network_of(Cuts((Cut(0, 5),)), NAMES, "rule", "1.0")  # MET, the widest
+    found = quantities.inputs_of(codes)
+    np.testing.assert_array_equal(found, Emulator(network).inputs(codes))
+    assert (found.max(axis=0) <= quantities.largest()).all()
 
 
 def test_quantities_are_what_they_say(background: Inputs) -> None:
