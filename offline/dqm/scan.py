@@ -43,13 +43,15 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class _Windows:
-    """Windows of one size of a map. They begin at every so many rows and columns; `reference`: objects in each."""
+    """Windows of one size of a map. They begin at every so many rows and columns; `reference`: objects r in each;
+    `entropy`: r ln r."""
 
     height: int
     width: int
     rows: slice
     columns: slice
     reference: Floats
+    entropy: Floats
 
     def sums(self, integral: NDArray[np.int64]) -> NDArray[np.int64]:
         """Objects in each window, of the integral of a map."""
@@ -84,8 +86,8 @@ class Scan:
             step = last - first - h if height == -1 else max(h // 3, 1)
             rows = slice(int(first), int(last - h + 1), max(int(step), 1))
             columns = slice(0, one.phi, max(w // 3, 1)) if width else slice(0, 1, 1)
-            empty = _Windows(h, w, rows, columns, np.zeros(0))
-            found.append(_Windows(h, w, rows, columns, empty.sums(integral).astype(np.float64)))
+            there = _Windows(h, w, rows, columns, np.zeros(0), np.zeros(0)).sums(integral).astype(np.float64)
+            found.append(_Windows(h, w, rows, columns, there, there * np.log(np.maximum(there, 1.0))))
         return found
 
     def __call__(self, cells: NDArray[np.integer]) -> Found:
@@ -98,11 +100,10 @@ class Scan:
             integral, share = _integral(one, cells), mine / (mine + total)
             for size in windows:
                 seen = size.sums(integral)
-                value = _ratio(seen, size.reference, share)
-                at = int(np.argmax(value))
-                if value.flat[at] > best.value:
-                    i, j = (int(v) for v in np.unravel_index(at, value.shape))
-                    best = Found(float(value.flat[at]), one.kind, size.rows.start + i * size.rows.step,
+                value, at = _largest(seen.ravel(), size.reference.ravel(), size.entropy.ravel(), share)
+                if value > best.value:
+                    i, j = (int(v) for v in np.unravel_index(at, seen.shape))
+                    best = Found(value, one.kind, size.rows.start + i * size.rows.step,
                                  size.columns.start + j * size.columns.step, size.height, size.width, int(seen[i, j]),
                                  float(size.reference[i, j] * mine / total))  # fmt: skip
         return best
@@ -117,8 +118,8 @@ class Scan:
                 i, j = found.row - size.rows.start, found.column - size.columns.start
                 if (size.height, size.width) == (found.height, found.width):
                     at = (i // size.rows.step, j // size.columns.step)
-                    seen, expected = size.sums(_integral(one, cells))[at], size.reference[at]
-                    return float(_ratio(np.array([seen]), np.array([expected]), mine / (mine + total))[0])
+                    three = (size.sums(_integral(one, cells))[at], size.reference[at], size.entropy[at])
+                    return _largest(*(np.array([v]) for v in three), mine / (mine + total))[0]
         return 0.0
 
 
@@ -130,12 +131,20 @@ def _integral(one: Map, cells: NDArray[np.integer]) -> NDArray[np.int64]:
     return result
 
 
-def _ratio(seen: NDArray[np.int64], reference: Floats, share: float) -> Floats:
-    """Twice the log likelihood ratio of each window."""
-    value = (-2 * np.log1p(-share)) * reference  # where nothing was seen
-    here = np.flatnonzero(seen)
-    o, r = seen.ravel()[here].astype(np.float64), reference.ravel()[here]
+def _largest(seen: NDArray[np.int64], reference: Floats, entropy: Floats, share: float) -> tuple[float, int]:
+    """The largest of twice the log likelihood ratios of windows (n,), and where it is.
+
+    o ln o + r ln r - m ln m - o ln rho - r ln(1 - rho): windows where nothing was seen have the last term only.
+    """
+    filled = seen > 0
+    here = np.flatnonzero(filled)
+    o, r = seen[here].astype(np.float64), reference[here]
     m = o + r
-    second = r * np.log(np.maximum(r, 1e-300) / (m * (1 - share)))
-    value.ravel()[here] = 2 * (o * np.log(o / (m * share)) + second)
-    return value
+    value = o * np.log(o / share) + entropy[here] - m * np.log(m) - r * np.log1p(-share)
+    best, at = (float(value.max()), int(here[np.argmax(value)])) if len(here) else (0.0, 0)
+    if len(here) < len(seen):
+        nothing = np.where(filled, 0.0, reference)
+        cold = int(np.argmax(nothing))
+        if -np.log1p(-share) * nothing[cold] > best:
+            best, at = float(-np.log1p(-share) * nothing[cold]), cold
+    return 2 * best, at
