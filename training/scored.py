@@ -31,7 +31,8 @@ from ad40.split import TRAIN, VALIDATION
 from models.card import Card, read_card
 from training import distil
 from training.datasets import Background, load_background
-from training.teacher import EXPONENTS, P_VALUES, SLOPE, Teacher
+from training.families import FAMILIES
+from training.teacher import EXPONENTS, P_VALUES, SLOPE, Teacher, check_families
 
 PARTS = (TRAIN, VALIDATION)
 SCORE, CODES_HASH = "score", "codes_sha256"  # in the score file
@@ -40,7 +41,11 @@ Reals = NDArray[np.float64]
 
 
 def events(card: Card, sample: Background) -> NDArray[np.int16]:
-    """All events (n, 19, 3) that the student of a card reads: of the training part, then of the validation part."""
+    """All events (n, 19, 3) that the student of a card reads: of the training part, then of the validation part.
+
+    Raises `InputError` for a family of the card that there is not.
+    """
+    check_families(card.training.families or tuple(FAMILIES))
     return np.concatenate([distil.events(card, sample, part) for part in PARTS])
 
 
@@ -55,6 +60,7 @@ def targets(card: Card, sample: Background, part: str) -> distil.Arrays:
 
     Raises `InputError` when it is none or its score has no scale, `HashMismatch` when it is of other events.
     """
+    check_families(card.training.families or tuple(FAMILIES))
     codes = {name: distil.events(card, sample, name) for name in PARTS}
     score = _read(Path(card.training.teacher), np.concatenate(list(codes.values())))
     start = {TRAIN: 0, VALIDATION: len(codes[TRAIN])}

@@ -148,15 +148,20 @@ def fit(sample: Background, names: Sequence[str], seed: int) -> Teacher:
     return Teacher(tuple(names), tuple(trees), weights, limits, fractions, knots)
 
 
+def check_families(names: Sequence[str]) -> None:
+    """Refuse, with an `InputError`, families that there are not, none, or one twice."""
+    unknown = [name for name in names if name not in FAMILIES]
+    if unknown or not names or len(set(names)) != len(names):
+        raise InputError("model card", "training.families", list(names), f"different ones of {', '.join(FAMILIES)}")
+
+
 def teacher(sample: Background, names: Sequence[str], seed: int, cache: Path = CACHE) -> Teacher:
     """The teacher of a sample and of some families, from the cache or fitted now and put there.
 
     Its file is named by a hash of everything that enters. It is a pickle, so that a cache of others must not be used.
     Raises `InputError` for a family that there is not.
     """
-    unknown = [name for name in names if name not in FAMILIES]
-    if unknown or not names or len(set(names)) != len(names):
-        raise InputError("model card", "training.families", list(names), f"different ones of {', '.join(FAMILIES)}")
+    check_families(names)
     _, version = boosted_trees()
     key = sha256_of({
         "background": sample.fingerprint, "families": list(names), "seed": seed, "scikit-learn": version,

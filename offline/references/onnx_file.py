@@ -132,7 +132,7 @@ def build(model: InputsModel) -> Any:
     if not model.fitted:
         raise InputError(model.kind, "model", "not fitted", "fit or load before export")
     if not has_graph(model):
-        raise InputError("export", "kind", model.kind, "a network: autoencoder, vae, flow or contrastive")
+        raise InputError("export", "kind", model.kind, "a network: neither forest nor neighbours")
     ops = Onnx()
     score = model.graph(ops, Tensor(ops, INPUT))  # type: ignore[attr-defined]
     ops.add("Squeeze", score, ops.constant([1], np.int64), name=OUTPUT)

@@ -12,6 +12,7 @@ from ad40.errors import InputError
 
 P_VALUES = (0.9, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 LEAST = 10  # background events above the last knot
+KNOTS = 5  # at least
 TAIL = 2  # knots whose slope goes on beyond the last one
 
 Reals = NDArray[np.float64]
@@ -36,10 +37,10 @@ class Significance:
 
 def learn(background: NDArray[np.floating], where: str = "background") -> Significance:
     """The scale of a score, from its values for background (n,). Raises `InputError` where it takes few values or n is
-    too small for three knots."""
+    below 100."""
     usable = [p for p in P_VALUES if p * len(background) >= LEAST]
     knots = np.quantile(np.asarray(background, np.float64), 1 - np.array(usable)) if usable else np.zeros(0)
-    if len(usable) <= TAIL + 1 or (np.diff(knots) <= 0).any():
+    if len(usable) < KNOTS or (np.diff(knots) <= 0).any():
         raise InputError(where, "scores", f"{len(background)} of {len(np.unique(background))} values",
                          "at least 100 that differ: the scale of a score is learnt from background")  # fmt: skip
     return Significance(knots, -np.log10(usable))
