@@ -80,8 +80,8 @@ class Masses:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """Share of the group that is kept against the rate. lines: name -> (rates [Hz], efficiencies); points: name ->
-    (rate interval, efficiency interval), each [low, value, high]."""
+    """Share of the excess that is kept against the rate. lines: name -> (rates [Hz], shares); points: name -> (interval
+    of the rate, of the share), each [low, value, high]."""
 
     lines: dict[str, tuple[list[float], list[float]]]
     points: dict[str, tuple[list[float], list[float]]]
@@ -93,7 +93,7 @@ class Tradeoff:
         rows = [(name, r, e) for name, (hz, kept) in self.lines.items() for r, e in zip(hz, kept, strict=True)]
         rows += [(name, r[1], e[1]) for name, (r, e) in self.points.items()]
         names, hz, kept = (list(column) for column in zip(*rows, strict=True))
-        return Table([Variable("seed", names), Variable("rate", hz, "Hz")], [Variable("efficiency", kept)],
+        return Table([Variable("seed", names), Variable("rate", hz, "Hz")], [Variable("share of the excess", kept)],
                      {"target rate [Hz]": self.target_hz})  # fmt: skip
 
     def draw(self) -> Figure:
@@ -106,9 +106,9 @@ class Tradeoff:
                           mfc="none" if k else INK, label=name)  # fmt: skip
         axis.axvline(self.target_hz, color=GREY, ls=":", lw=1.5)
         axis.set_xscale("log")
-        axis.set_ylim(0, 1.05)
+        axis.set_ylim(0, 1.25)
         axis.set_xlabel("rate [Hz]")
-        axis.set_ylabel("share of the group that is kept")
+        axis.set_ylabel("share of the excess that is kept")
         axis.legend(fontsize=10, loc="best")
         label(axis, None, self.sqrt_s, self.status)
         return figure

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ad40.errors import InputError
 from ad40.split import hashed
 from offline.clusters.result import DATA, Assigned, Result, read_result
+from offline.seeds.excess import Excess
 
 LEARN, CHOOSE, TEST = "learn", "choose", "test"
 TENTHS = {LEARN: range(0, 5), CHOOSE: range(5, 7), TEST: range(7, 10)}
@@ -24,7 +25,7 @@ Floats = NDArray[np.float64]
 class Events:
     """Some events. codes int16 (n, 19, 3); weight (n,): how many events each stands for; those of different parents are
     independent. distance (n,): to the centre of their cluster. label (n,): 0, or a signal where that is known. row
-    (n,): in their file."""
+    (n,): in their file. copies (n,): how often each was drawn, 1 unless they are pseudo-data."""
 
     codes: NDArray[np.int16]
     weight: Floats
@@ -32,6 +33,7 @@ class Events:
     distance: Floats
     label: NDArray[np.integer]
     row: NDArray[np.int64]
+    copies: Floats
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -45,6 +47,11 @@ class Events:
         tenths = TENTHS[name]
         tenth = hashed(self.parent + _SALT + (self.label.astype(np.int64) << 41)) % np.uint64(10)
         return self.take((tenth >= tenths.start) & (tenth < tenths.stop))
+
+
+def excess_of(data: Events, simulation: Events) -> Excess:
+    """The excess of data over simulation, of the same part of a cluster."""
+    return Excess.of(data.weight, simulation.weight, simulation.copies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,5 +103,6 @@ def _group(result: Result, numbers: tuple[int, ...], entry: dict[str, Any]) -> G
 
 
 def _events(found: Assigned) -> Events:
-    weight = found.weight.astype(np.float64) * found.copies
-    return Events(found.codes, weight, found.parent, found.distance.astype(np.float64), found.label, found.row)
+    copies = found.copies.astype(np.float64)
+    weight = found.weight.astype(np.float64) * copies
+    return Events(found.codes, weight, found.parent, found.distance.astype(np.float64), found.label, found.row, copies)

@@ -1,14 +1,16 @@
-"""Learn a rule that keeps a group of events at a given rate: cuts, one small tree, or a few.
+"""Learn a rule that keeps what is in excess in a cluster at a given rate: cuts, one small tree, or a few.
 
 Cuts are found by peeling (PRIM: Friedman and Fisher, Stat. Comput. 9 (1999) 123): again and again the cut that rejects
-most background for what it loses of the group is tightened by a few percent, until the rate is reached. Trees are
-boosted (scikit-learn's HistGradientBoostingClassifier), their leaf values rounded to whole numbers. The threshold is
-the lowest whose rate is not above the target. Of all kinds the one is taken that keeps most of the events of the group
-that none of them has seen.
+most background for what it loses of the excess is tightened by a few percent, until the rate is reached. Trees are
+boosted (scikit-learn's HistGradientBoostingClassifier): data of the cluster against what the trigger sees and, with
+some weight, against the simulated events of the cluster, which most of its data are like; their leaf values are rounded
+to whole numbers. The threshold is the lowest whose rate is not above the target. Of all kinds the one is taken that
+keeps most of the excess among events that none of them has seen.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import CheckError
+from offline.seeds.excess import Excess
 from offline.seeds.rules import Cut, Cuts, Node, Rule, Trees
 
 KINDS = ("cuts", "tree", "trees")
+LEAST_KEPT = 0.02  # of the excess, by one step of peeling
 BITS = 8  # of the largest sum of leaf values of several trees
 Table = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -27,69 +31,89 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Settings:
-    """How rules are learnt. rate_hz: target; max_cuts: different cuts; peel: share of the group that one step may lose;
-    depth, trees: of trees; balances: weight of the group over that of the background, all are tried; seed: of all
-    that is drawn."""
+    """How rules are learnt. rate_hz: target; max_cuts: different cuts; peel: share of the cluster that one step may
+    lose; depth, trees, shrinkage: of trees; against: weights, all tried, of the simulated events of the cluster, that
+    of what the trigger sees is 1 and so is that of the data; seed: of all that is drawn."""
 
     rate_hz: float
     max_cuts: int = 5
     peel: float = 0.03
     depth: int = 4
     trees: int = 8
-    rate: float = 0.3
-    balances: tuple[float, ...] = (1.0, 0.03)
+    shrinkage: float = 0.3
+    against: tuple[float, ...] = (0.0, 2.0)
     seed: int = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a rule is learnt from: tables (n, quantities) of the group and of what the trigger sees; weight of each
-    event of the group (n,), and the rate that each background event stands for, Hz (m,)."""
+    """Events of a cluster: tables (n, quantities) of data and of simulation, with the weights of both."""
 
-    group: Table
-    weight: Floats
-    background: Table
+    data: Table
+    known: Table
+    excess: Excess
+
+    def passing(self, data: NDArray[np.bool_], known: NDArray[np.bool_]) -> Sample:
+        """The events that pass."""
+        parts = (getattr(self.excess, name) for name in self.excess.__dataclass_fields__)
+        rows = (data, known, data, known)
+        excess = Excess(*(part[here] for part, here in zip(parts, rows, strict=True)))
+        return Sample(self.data[data], self.known[known], excess)
+
+    def share(self, cut: Cut) -> float:
+        """Share of the excess that a cut keeps."""
+        return self.excess.share(cut(self.data), cut(self.known))
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """What the trigger sees: table (m, quantities), and the rate that each event stands for, Hz (m,)."""
+
+    table: Table
     hz: Floats
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rule and its threshold. efficiency: of events of the group that it has not seen; hz: on those it has."""
+    """A rule and its threshold. kept: share of the excess of events that it has not seen; hz: on those it has."""
 
     kind: str
     rule: Rule
     threshold: int
-    efficiency: float
+    kept: float
     hz: float
 
 
 def candidates(
-    learn: Sample, unseen: Table, weight: Floats, settings: Settings, kinds: Sequence[str] = KINDS
+    learn: Sample, seen: Input, choose: Sample, settings: Settings, kinds: Sequence[str] = KINDS
 ) -> list[Candidate]:
-    """Candidates, one of each kind, the best first. unseen: events of the group to choose by, with their weights.
-    Raises `CheckError` when no kind has a rule of the rate that keeps anything."""
+    """Candidates, one of each kind, the best first. choose: events of the cluster to choose by. Raises `CheckError`
+    when there is no excess, or no kind has a rule of the rate that keeps any of it."""
+    if learn.excess.total <= 0 or choose.excess.total <= 0:
+        raise CheckError("the data of the cluster do not exceed what simulation expects: there is nothing to learn")
     rules: list[tuple[str, Rule]] = []
     for kind in kinds:
         if kind == "cuts":
-            rules.append((kind, peel(learn, settings)))
+            rules.append((kind, peel(learn, seen, settings)))
         else:
             trees = 1 if kind == "tree" else settings.trees
             depth = settings.depth if kind == "tree" else min(settings.depth, 3)
-            rules += [(kind, boosted(learn, settings, trees, depth, balance)) for balance in settings.balances]
+            against = settings.against if len(learn.known) else (0.0,)
+            rules += [(kind, boosted(learn, seen, settings, trees, depth, weight)) for weight in against]
     found = []
     for kind, rule in rules:
-        score = rule.score(learn.background)
-        cut = rule.highest if kind == "cuts" else threshold(score, learn.hz, settings.rate_hz)
-        kept = float(np.average(rule.score(unseen) >= cut, weights=weight))
-        hz = float(learn.hz[score >= cut].sum())
+        score = rule.score(seen.table)
+        cut = rule.highest if kind == "cuts" else threshold(score, seen.hz, settings.rate_hz)
+        kept = choose.excess.share(rule.score(choose.data) >= cut, rule.score(choose.known) >= cut)
+        hz = float(seen.hz[score >= cut].sum())
         if kept > 0 and 0 < cut <= rule.highest and hz <= settings.rate_hz:
             found.append(Candidate(kind, rule, cut, kept, hz))
     best: dict[str, Candidate] = {}
-    for one in sorted(found, key=lambda c: (-c.efficiency, c.hz)):
+    for one in sorted(found, key=lambda c: (-c.kept, c.hz)):
         best.setdefault(one.kind, one)
     if not best:
-        raise CheckError(f"no rule of {', '.join(kinds)} keeps events of the group at {settings.rate_hz:g} Hz; "
-                         "allow a higher rate or deeper trees")  # fmt: skip
+        raise CheckError(f"no rule of {', '.join(kinds)} keeps some of the excess at {settings.rate_hz:g} Hz; "
+                         "allow a higher rate")  # fmt: skip
     return list(best.values())
 
 
@@ -101,45 +125,45 @@ def threshold(score: NDArray[np.integer], hz: Floats, target: float) -> int:
     return int(values[low[0] - 1] + 1) if len(low) and low[0] else int(values[-1] + 1) if not len(low) else 0
 
 
-def peel(sample: Sample, settings: Settings) -> Cuts:
+def peel(sample: Sample, seen: Input, settings: Settings) -> Cuts:
     """Cuts by peeling, at most `max_cuts` different ones."""
-    group, weight, background, hz = sample.group, sample.weight, sample.background, sample.hz
+    left, table, hz = sample, seen.table, seen.hz
     box: dict[tuple[int, bool], Cut] = {}
-    total = float(hz.sum())
-    while total > settings.rate_hz and len(group):
+    while hz.sum() > settings.rate_hz:
         best: tuple[float, Cut] | None = None
-        for column in range(group.shape[1]):
-            order = np.argsort(group[:, column], kind="stable")
-            ordered, share = group[order, column], np.cumsum(weight[order]) / weight.sum()
+        for column in range(table.shape[1]):
+            order = np.argsort(left.data[:, column], kind="stable")
+            ordered, share = left.data[order, column], np.cumsum(left.excess.data[order]) / left.excess.data.sum()
             for below in (False, True):
-                if (column, below) not in box and len(box) >= settings.max_cuts:
-                    continue
                 present = box.get((column, below))
+                if present is None and len(box) >= settings.max_cuts:
+                    continue
                 least = _tighter(ordered, share, settings.peel, below, present.least if present else None)
                 if least is None:
                     continue
                 cut = Cut(column, least, below)
-                kept = float(np.average(cut(group), weights=weight))
-                left = float(hz[cut(background)].sum())
-                gain = np.log(total / max(left, 1e-12)) / (0.002 - np.log(kept))
-                if left < total and (best is None or gain > best[0]):
+                kept, rest = left.share(cut), float(hz[cut(table)].sum())
+                if kept <= LEAST_KEPT or rest >= hz.sum():
+                    continue
+                gain = math.log(hz.sum() / max(rest, 1e-12)) / max(0.002, 0.002 - math.log(kept))
+                if best is None or gain > best[0]:
                     best = gain, cut
         if best is None:
             break
         cut = best[1]
         box[cut.column, cut.below] = cut
-        kept_group, here = cut(group), cut(background)
-        group, weight, background, hz = group[kept_group], weight[kept_group], background[here], hz[here]
-        total = float(hz.sum())
-    return Cuts(tuple(sorted(_needed(list(box.values()), sample, settings.rate_hz))))
+        left = left.passing(cut(left.data), cut(left.known))
+        here = cut(table)
+        table, hz = table[here], hz[here]
+    return Cuts(tuple(sorted(_needed(list(box.values()), sample, seen, settings.rate_hz))))
 
 
-def _needed(cuts: list[Cut], sample: Sample, rate_hz: float) -> list[Cut]:
+def _needed(cuts: list[Cut], sample: Sample, seen: Input, rate_hz: float) -> list[Cut]:
     """The cuts without those that the rate does not need once the others are there, the costliest first."""
-    passed = {cut: (cut(sample.group), cut(sample.background)) for cut in cuts}
-    for cut in sorted(cuts, key=lambda c: float(np.average(passed[c][0], weights=sample.weight))):
+    passed = {cut: cut(seen.table) for cut in cuts}
+    for cut in sorted(cuts, key=sample.share):
         rest = [other for other in cuts if other != cut]
-        if rest and float(sample.hz[np.logical_and.reduce([passed[other][1] for other in rest])].sum()) <= rate_hz:
+        if rest and float(seen.hz[np.logical_and.reduce([passed[other] for other in rest])].sum()) <= rate_hz:
             cuts = rest
     return cuts
 
@@ -160,16 +184,19 @@ def _tighter(ordered: Table, share: Floats, peel: float, below: bool, present: i
     return least if least <= high else None
 
 
-def boosted(sample: Sample, settings: Settings, trees: int, depth: int, balance: float) -> Trees:
-    """Boosted trees with whole leaf values. balance: weight of the group over that of the background."""
+def boosted(sample: Sample, seen: Input, settings: Settings, trees: int, depth: int, against: float) -> Trees:
+    """Boosted trees with whole leaf values. against: weight of the simulated events of the cluster."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    x = np.concatenate([sample.group, sample.background])
-    y = np.repeat([1, 0], [len(sample.group), len(sample.background)])
-    weight = np.concatenate([balance * sample.weight / sample.weight.sum(), sample.hz / sample.hz.sum()])
+    parts = [(sample.data, 1, sample.excess.data, 1.0), (seen.table, 0, seen.hz, 1.0)]
+    if against:
+        parts.append((sample.known, 0, sample.excess.known, against))
+    x = np.concatenate([table for table, *_ in parts])
+    y = np.concatenate([np.full(len(table), of) for table, of, *_ in parts])
+    weight = np.concatenate([total * weights / weights.sum() for _, _, weights, total in parts])
     model = HistGradientBoostingClassifier(
-        max_iter=trees, max_depth=depth, max_leaf_nodes=1 << depth, learning_rate=settings.rate, early_stopping=False,
-        min_samples_leaf=20, random_state=settings.seed,
+        max_iter=trees, max_depth=depth, max_leaf_nodes=1 << depth, learning_rate=settings.shrinkage,
+        early_stopping=False, min_samples_leaf=20, random_state=settings.seed,
     )  # fmt: skip
     model.fit(x, y, sample_weight=weight * len(x))
     predictors = [predictor for (predictor,) in model._predictors]

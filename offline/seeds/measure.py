@@ -18,7 +18,8 @@ from ad40.model import Trigger
 from offline import inputs
 from offline.inputs import Inputs
 from offline.seeds import quantities, rates
-from offline.seeds.group import TEST, Events, Group
+from offline.seeds.excess import Excess
+from offline.seeds.group import TEST, Events, Group, excess_of
 from offline.seeds.learn import Candidate
 
 MOST_POINTS = 100  # of a curve
@@ -29,37 +30,42 @@ def measure(
     group: Group, judged: Inputs, found: Sequence[Candidate], board: Trigger, signals: Sequence[Path]
 ) -> dict[str, Any]:
     """Rates, efficiencies and overlaps of the candidates, and of all seeds of a board whose last one is the new."""
-    hz = rates.hz_of(judged)
-    unseen = group.data.part(TEST)
-    background, events = quantities.table(judged.codes), quantities.table(unseen.codes)
+    hz, unseen, known = rates.hz_of(judged), group.data.part(TEST), group.simulation.part(TEST)
+    excess = excess_of(unseen, known)
+    if not len(unseen) or excess.total <= 0:
+        raise CheckError("the unseen data of the cluster do not exceed what simulation expects: nothing can be judged")
+    tables = [quantities.table(events.codes) for events in (judged, unseen, known)]
     rows, curves = [], {}
     for one in found:
-        b, e = one.rule.score(background), one.rule.score(events)
+        scores = [one.rule.score(table) for table in tables]
+        passed = [score >= one.threshold for score in scores]
         rows.append({"kind": one.kind, "threshold": one.threshold, "highest": one.rule.highest,
-                     "efficiency": _kept(e >= one.threshold, unseen),
-                     "rate_hz": rates.rate(b >= one.threshold, judged, hz)})  # fmt: skip
+                     "excess": excess.interval(*passed[1:]), "efficiency": _kept(passed[1], unseen),
+                     "rate_hz": rates.rate(passed[0], judged, hz)})  # fmt: skip
         if one.kind != "cuts":  # one cut less is no seed
-            curves[one.kind] = _curve(b, hz, e, unseen.weight)
-    scores, kept_scores = (board.score(one.codes.astype(np.int32)) for one in (judged, unseen))
+            curves[one.kind] = _curve(scores, hz, excess)
+    boards = [board.score(events.codes.astype(np.int32)) for events in (judged, unseen, known)]
     for k, network in enumerate(board.networks[:-1]):
-        curves[network.name] = _curve(scores[:, k], hz, kept_scores[:, k], unseen.weight)
-    fired, kept = board.menu.fired(scores, None), board.menu.fired(kept_scores, None)
-    _hold(found[0], board, background, scores[:, -1])
-    new = fired[:, -1]
-    beside = []
+        curves[network.name] = _curve([scores[:, k] for scores in boards], hz, excess)
+    _hold(found[0], board, tables[0], boards[0][:, -1])
+    fired, kept, kept_known = (board.menu.fired(scores, None) for scores in boards)
+    new, beside = fired[:, -1], []
     for i, seed in enumerate(board.menu.seeds):
-        both = fired[:, i] & new
-        beside.append({
+        row: dict[str, Any] = {
             "seed": seed.name, "model": seed.model, "threshold": seed.threshold,
             "rate_hz": rates.rate(fired[:, i], judged, hz), "efficiency": _kept(kept[:, i], unseen),
-            "overlap": float(hz[both].sum() / hz[new].sum()) if new.any() else None,
-            "pure_rate_hz": rates.rate(new & ~fired[:, i], judged, hz),
-            "pure_efficiency": _kept(kept[:, -1] & ~kept[:, i], unseen),
-        })  # fmt: skip
-    beside[-1] |= {"overlap": None, "pure_rate_hz": None, "pure_efficiency": None}
+            "excess": excess.interval(kept[:, i], kept_known[:, i]),
+            "overlap": None, "pure_rate_hz": None, "pure_excess": None,
+        }  # fmt: skip
+        if i < len(board.menu.seeds) - 1:
+            pure = [bits[:, -1] & ~bits[:, i] for bits in (fired, kept, kept_known)]
+            row["overlap"] = float(hz[fired[:, i] & new].sum() / hz[new].sum()) if new.any() else None
+            row |= {"pure_rate_hz": rates.rate(pure[0], judged, hz), "pure_excess": excess.interval(*pure[1:])}
+        beside.append(row)
     document = {"candidates": rows, "seeds": beside, "signals": [_signal(path, board) for path in signals],
-                "cluster_events": {"distinct": len(unseen), "weight": float(unseen.weight.sum())},
-                "excess": _excess(group, found[0]), "labels": _labels(group, unseen, kept[:, -1])}  # fmt: skip
+                "judged_on": {"events": float(unseen.weight.sum()), "distinct": len(unseen), "excess": excess.total,
+                              "kept": float(unseen.weight[kept[:, -1]].sum())},
+                "labels": _labels(group, unseen, kept[:, -1])}  # fmt: skip
     return document | {"curves": curves}
 
 
@@ -84,31 +90,17 @@ def _times(events: Events) -> NDArray[np.int64]:
 
 
 def _curve(
-    background: NDArray[np.integer], hz: NDArray[np.float64], group: NDArray[np.integer], weight: NDArray[np.float64]
+    scores: Sequence[NDArray[np.integer]], hz: NDArray[np.float64], excess: Excess
 ) -> tuple[list[float], list[float]]:
-    """(rates [Hz], efficiencies) at every threshold of a score that keeps something, at most `MOST_POINTS` of them."""
-    cuts = np.unique(group)
+    """(rates [Hz], shares of the excess) at every threshold of a score that keeps something, at most `MOST_POINTS` of
+    them. scores: of the background, of data, and of simulated events of the cluster."""
+    background, data, known = scores
+    cuts = np.unique(data)
     if len(cuts) > MOST_POINTS:
-        cuts = np.unique(np.quantile(group, np.linspace(0, 1, MOST_POINTS), method="nearest"))
-    pairs = [(float(hz[background >= cut].sum()), float(weight[group >= cut].sum() / weight.sum())) for cut in cuts]
+        cuts = np.unique(np.quantile(data, np.linspace(0, 1, MOST_POINTS), method="nearest"))
+    pairs = [(float(hz[background >= cut].sum()), excess.share(data >= cut, known >= cut)) for cut in cuts]
     pairs = [pair for pair in pairs if pair[0] > 0]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
-def _excess(group: Group, best: Candidate) -> dict[str, Any]:
-    """What the seed keeps of the excess: (observed - expected) after it over the same before, on events that nothing
-    was learnt from. None where nothing is in excess."""
-    data = group.data.part(TEST)
-    share = float(data.weight.sum() / group.data.weight.sum())
-    before = float(data.weight.sum()), float(group.simulation.weight.sum()) * share
-    data_kept = best.rule.score(quantities.table(data.codes)) >= best.threshold
-    after = [float(data.weight[data_kept].sum()), 0.0]
-    if len(group.simulation):
-        kept = best.rule.score(quantities.table(group.simulation.codes)) >= best.threshold
-        after[1] = float(group.simulation.weight[kept].sum()) * share
-    excess = before[0] - before[1]
-    return {"observed": [before[0], after[0]], "expected": [before[1], after[1]],
-            "kept": (after[0] - after[1]) / excess if excess > 0 else None}  # fmt: skip
 
 
 def _labels(group: Group, unseen: Events, kept: NDArray[np.bool_]) -> dict[str, Any]:

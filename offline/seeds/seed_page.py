@@ -24,14 +24,14 @@ def write(folder: Path, summary: dict[str, Any]) -> Path:
     points |= {f"{one['kind']}, not taken": _point(one) for one in summary["candidates"][1:]}
     points |= {one["seed"]: _point(one) for one in summary["seeds"][:-1] if one["rate_hz"][1] > 0}
     drawing = Tradeoff(summary["curves"], points, summary["settings"]["rate_hz"], SQRT_S)
-    text = ("Share of unseen events of the cluster that is kept against the rate of held-out background, at every "
-            "threshold; points: seeds of the menu.")  # fmt: skip
-    entry = book.add("tradeoff", drawing, "Efficiency against rate", text)
+    text = ("Share of the excess of unseen data over simulation that is kept, against the rate of held-out background, "
+            "at every threshold; points: seeds of the menu.")  # fmt: skip
+    entry = book.add("tradeoff", drawing, "Excess kept against rate", text)
     book.finish(1, f"Dedicated seed of cluster {summary['cluster']}")
     shown = picture(folder / entry["file"], entry["caption"], f"Plot: {entry['title']}", entry["data"])
     sections = [
         Section("Rule", [Code("\n".join(summary["model"]["rule"]))]),
-        Section("Rate and efficiency", [Gallery([shown]), *tables(summary)]),
+        Section("Rate and excess", [Gallery([shown]), *tables(summary)]),
     ]
     now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
     text = render(f"Dedicated seed of cluster {summary['cluster']}", f"ad40 {__version__}, {now}.",
@@ -47,10 +47,9 @@ def glance(summary: dict[str, Any]) -> list[list[str]]:
     rows = [
         ["kind", f"{model['kind']}, score at least {model['threshold']}; units {'-'.join(map(str, model['widths']))}"],
         ["rate", f"{interval(new['rate_hz'])} Hz, asked for at most {summary['settings']['rate_hz']:g} Hz"],
-        ["events of the cluster kept", f"{interval(new['efficiency'], 100)} %"],
+        ["of the excess over simulation", f"{interval(new['excess'], 100)} %"],
+        ["of all events of the cluster", f"{interval(new['efficiency'], 100)} %"],
     ]
-    if summary["excess"]["kept"] is not None:
-        rows.append(["of the excess over simulation", f"{100 * summary['excess']['kept']:.1f} %"])
     for name, one in summary["labels"].items():
         rows.append([f"{name} in the cluster", f"{interval(one['efficiency'], 100)} %"])
     if cost["known"]:
@@ -65,17 +64,19 @@ def glance(summary: dict[str, Any]) -> list[list[str]]:
 def tables(summary: dict[str, Any]) -> list[Table]:
     """Candidates, seeds of the menu, signals."""
     found = [
-        Table("What was tried, at its threshold", ("kind", "rate [Hz]", "cluster kept [%]"),
-              [[one["kind"], interval(one["rate_hz"]), interval(one["efficiency"], 100)]
+        Table("What was tried, at its threshold",
+              ("kind", "rate [Hz]", "excess kept [%]", "all of the cluster kept [%]"),
+              [[one["kind"], interval(one["rate_hz"]), interval(one["excess"], 100), interval(one["efficiency"], 100)]
                for one in summary["candidates"]]),
         Table("Seeds of the menu. Overlap: share of the rate of the new seed that the other accepts, too; pure: what "
               "only the new one accepts of the two.",
-              ("seed", "score at least", "rate [Hz]", "cluster kept [%]", "overlap [%]", "pure rate [Hz]",
-               "purely kept [%]"),
-              [[one["seed"], str(one["threshold"]), interval(one["rate_hz"]), interval(one["efficiency"], 100),
+              ("seed", "score at least", "rate [Hz]", "excess kept [%]", "all of the cluster kept [%]", "overlap [%]",
+               "pure rate [Hz]", "pure excess [%]"),
+              [[one["seed"], str(one["threshold"]), interval(one["rate_hz"]), interval(one["excess"], 100),
+                interval(one["efficiency"], 100),
                 "" if one["overlap"] is None else f"{100 * one['overlap']:.1f}",
                 "" if one["pure_rate_hz"] is None else interval(one["pure_rate_hz"]),
-                "" if one["pure_efficiency"] is None else interval(one["pure_efficiency"], 100)]
+                "" if one["pure_excess"] is None else interval(one["pure_excess"], 100)]
                for one in summary["seeds"]]),
     ]  # fmt: skip
     if summary["signals"]:
@@ -91,4 +92,4 @@ def tables(summary: dict[str, Any]) -> list[Table]:
 
 
 def _point(row: dict[str, Any]) -> tuple[list[float], list[float]]:
-    return row["rate_hz"], row["efficiency"]
+    return row["rate_hz"], row["excess"]

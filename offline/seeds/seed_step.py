@@ -20,9 +20,8 @@ from ad40.split import TEST, TRAIN, VALIDATION, part_of
 from offline import inputs
 from offline.inputs import Inputs
 from offline.seeds import folder, quantities, rates
-from offline.seeds.group import CHOOSE, LEARN, Group, read_groups
-from offline.seeds.group import TEST as UNSEEN
-from offline.seeds.learn import KINDS, Candidate, Sample, Settings, candidates
+from offline.seeds.group import CHOOSE, LEARN, Group, excess_of, read_groups
+from offline.seeds.learn import KINDS, Candidate, Input, Sample, Settings, candidates
 from offline.seeds.measure import cost, measure
 from offline.seeds.wired import network_of
 
@@ -32,7 +31,7 @@ The background is learnt from the train part of the events that the trigger sees
 DIR becomes a model folder: ad40 compile DIR, ad40 trigger EVENTS --model ad40_balanced DIR, ad40 verify DIR, ...
 example: ad40 cluster seed build/cluster --cluster 7 --background training/benchmark/background.h5 --output build/c7"""
 SUMMARY = "seed.json"
-MOST = 200000  # background events to learn from
+MOST = 150000  # background events to learn from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,12 +121,16 @@ def propose(
     rng = np.random.default_rng(settings.seed)
     rows = np.sort(rng.permutation(len(learnt))[:MOST])
     share = hz[rows] * hz.sum() / hz[rows].sum()
-    learn, choose = group.data.part(LEARN), group.data.part(CHOOSE)
-    for part, events in ((LEARN, learn), (CHOOSE, choose), (UNSEEN, group.data.part(UNSEEN))):
-        if not len(events):
-            raise InputError("cluster", f"events to {part}", 0, "some: the cluster is too small")
-    sample = Sample(quantities.table(learn.codes), learn.weight, quantities.table(learnt.codes[rows]), share)
-    return candidates(sample, quantities.table(choose.codes), choose.weight, settings, kinds)
+    seen = Input(quantities.table(learnt.codes[rows]), share)
+    return candidates(sample_of(group, LEARN), seen, sample_of(group, CHOOSE), settings, kinds)
+
+
+def sample_of(group: Group, part: str) -> Sample:
+    """The events of a part of a group."""
+    data, known = group.data.part(part), group.simulation.part(part)
+    if not len(data):
+        raise InputError("cluster", f"events to {part}", 0, "some: the cluster is too small")
+    return Sample(quantities.table(data.codes), quantities.table(known.codes), excess_of(data, known))
 
 
 def _print(summary: dict[str, Any], page: Path) -> None:
@@ -135,9 +138,10 @@ def _print(summary: dict[str, Any], page: Path) -> None:
     print(f"cluster {summary['cluster']}: {model['kind']}, score >= {model['threshold']}")
     for line in model["rule"][:12]:
         print(f"  {line}")
-    print(f"rate {_three(new['rate_hz'])} Hz; keeps {_three(new['efficiency'], 100)} % of the cluster's events")
-    if summary["excess"]["kept"] is not None:
-        print(f"keeps {100 * summary['excess']['kept']:.1f} % of the excess over simulation")
+    print(f"rate {_three(new['rate_hz'])} Hz; keeps {_three(new['excess'], 100)} % of the excess over simulation, "
+          f"{_three(new['efficiency'], 100)} % of all events of the cluster")  # fmt: skip
+    for label, one in summary["labels"].items():
+        print(f"  {label} in the cluster: {_three(one['efficiency'], 100)} %")
     for one in summary["signals"]:
         print(f"  {one['name']}: " + ", ".join(f"{s} {100 * e[1]:.3g} %" for s, e in one["efficiency"].items()))
     print(f"{paid['lut']:,} LUT, {paid['latency_ns']} ns" if paid["known"] else f"cost unknown: {paid['reason']}")

@@ -46,7 +46,7 @@ def network_of(rule: Rule, names: Sequence[Quantity], name: str, version: str) -
         layers = [_comparisons(first, names), _layer("leaves", ands, bias, BIT),
                   _sum([value for _, value in leaves], rule.highest)]  # fmt: skip
     score = Score("output", np.ones(1, np.bool_))
-    used = layers[0].weight.any(axis=1)
+    used = np.asarray(layers[0].weight.any(axis=1))
     return Network(name, version, spec.objects().hash, input_stage(used), tuple(layers), score)
 
 
