@@ -12,7 +12,7 @@ from ad40.errors import MissingTool
 from ad40.objects import N_INPUTS
 from offline.inputs import Inputs, standardised
 from offline.model import Arrays, Settings
-from offline.references.model import InputsModel
+from offline.references.model import InputsModel, by_block
 from offline.trees import Trees, of_forest, search_depth
 
 
@@ -45,8 +45,9 @@ class IsolationForest(InputsModel):
 
     def _score(self, data: Inputs) -> NDArray[np.floating]:
         usual = max(float(search_depth(np.array(self.seen))), 1e-12)
-        depth = self.trees.sum(standardised(data.codes).astype(np.float64))
-        return 2.0 ** (-depth / (len(self.trees.roots) * usual))
+        scale = len(self.trees.roots) * usual
+        return by_block(data, self.kind,
+                        lambda some: 2.0 ** (-self.trees.sum(standardised(some.codes).astype(np.float64)) / scale))  # fmt: skip
 
     def state(self) -> Arrays:
         return self.trees.arrays() | {"seen": np.array(self.seen)}

@@ -7,16 +7,20 @@ and bits, and not to information. None of them is ever shown a signal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ad40 import spec
+from ad40.progress import Progress
 from offline.inputs import Inputs
 from offline.model import Family, Model
 
 DOCUMENT = "reference.yaml"
+BLOCK = 20_000  # events that are scored at a time
 
 MODELS = {
     "autoencoder": "offline.references.autoencoder:Autoencoder",
@@ -43,6 +47,17 @@ class InputsModel(Model[Inputs]):
     def learnt(self, data: Inputs) -> dict[str, Any]:
         return {"events": len(data), "parents": len(np.unique(data.parent)), "inputs_sha256": content_hash(data),
                 "spec_hash": spec.objects().hash}  # fmt: skip
+
+
+def by_block(data: Inputs, kind: str, score: Callable[[Inputs], NDArray[np.floating]]) -> NDArray[np.floating]:
+    """Scores (n,) of events, some at a time: memory stays bounded, and progress is shown."""
+    pieces = []
+    with Progress(len(data), f"score {kind}", "events") as progress:
+        for start in range(0, len(data), BLOCK):
+            some = data.take(slice(start, start + BLOCK))
+            pieces.append(score(some))
+            progress.update(len(some))
+    return np.concatenate(pieces)
 
 
 def content_hash(inputs: Inputs) -> str:

@@ -13,9 +13,7 @@ from ad40.errors import InputError, MissingTool
 from ad40.objects import N_INPUTS
 from offline.inputs import Inputs, standardised
 from offline.model import Arrays, Floats, Settings
-from offline.references.model import InputsModel
-
-BLOCK = 20_000  # events that are compared at a time
+from offline.references.model import InputsModel, by_block
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ class Neighbours(InputsModel):
             raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[offline]'`") from error
         # in 57 dimensions no tree of space is faster than all distances
         search = NearestNeighbors(n_neighbors=self.settings.neighbours, algorithm="brute").fit(self.kept)
-        return np.concatenate([search.kneighbors(self._scaled(data.take(slice(at, at + BLOCK))))[0].mean(axis=1)
-                               for at in range(0, len(data), BLOCK)])  # fmt: skip
+        return by_block(data, self.kind, lambda some: search.kneighbors(self._scaled(some))[0].mean(axis=1))
 
     def state(self) -> Arrays:
         return {"scale": self.scale, "kept": self.kept}
