@@ -46,8 +46,11 @@ class IsolationForest(InputsModel):
     def _score(self, data: Inputs) -> NDArray[np.floating]:
         usual = max(float(search_depth(np.array(self.seen))), 1e-12)
         scale = len(self.trees.roots) * usual
-        return by_block(data, self.kind,
-                        lambda some: 2.0 ** (-self.trees.sum(standardised(some.codes).astype(np.float64)) / scale))  # fmt: skip
+
+        def score(some: Inputs) -> NDArray[np.floating]:
+            return 2.0 ** (-self.trees.sum(standardised(some.codes).astype(np.float64)) / scale)
+
+        return by_block(data, self.kind, score)
 
     def state(self) -> Arrays:
         return self.trees.arrays() | {"seen": np.array(self.seen)}
