@@ -48,14 +48,14 @@ class Quantity:
 
 @lru_cache
 def largest() -> NDArray[np.int64]:
-    """The largest value of each input, int64 (76,)."""
+    """The largest value of each input, for any words on the links: int64 (76,)."""
     turn = objects.azimuth().turn
     found = np.zeros((objects.N_OBJECTS, objects.N_FEATURES), np.int64)
     for slot, kind in enumerate(spec.objects().slots):
         eta = 2 * kind.eta.max_code + 2 if kind.eta else 0
         found[slot] = kind.pt.max_code - kind.pt.offset, eta, turn[slot] // 2
     met = objects.azimuth().met
-    found[met, objects.PHI] = turn[met] - 1
+    found[met, objects.PHI] = (1 << spec.objects().slots[met].phi.bits) - 1
     return np.concatenate([found.ravel(), np.ones(objects.N_OBJECTS, np.int64)])
 
 

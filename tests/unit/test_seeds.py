@@ -20,7 +20,8 @@ from offline import inputs
 from offline.inputs import Inputs
 from offline.seeds import describe, folder, learn, quantities, rates
 from offline.seeds.display import display
-from offline.seeds.learn import Sample, Settings
+from offline.seeds.excess import Excess
+from offline.seeds.learn import Input, Sample, Settings
 from offline.seeds.rules import Cut, Cuts, Node, Rule, Trees
 from offline.seeds.wired import network_of
 
@@ -161,44 +162,68 @@ def test_threshold_is_the_lowest_that_keeps_the_rate() -> None:
         assert cut == 0 or hz[score >= cut - 1].sum() > target
 
 
-def toy(n: int = 4000) -> Sample:
-    """A group of high pt of one quantity and low of another."""
+def toy(n: int = 4000, known: float = 0.0) -> tuple[Sample, Input]:
+    """A cluster of high values of one quantity and low ones of another; `known` such events as the background too."""
     rng = np.random.default_rng(3)
     background = rng.integers(0, 100, (n, len(NAMES))).astype(np.int32)
-    group = rng.integers(0, 100, (n // 4, len(NAMES))).astype(np.int32)
-    group[:, 2], group[:, 7] = rng.integers(70, 100, n // 4), rng.integers(0, 20, n // 4)
-    return Sample(group, np.ones(len(group)), background, np.full(n, 100.0 / n))
+    new = rng.integers(0, 100, (n // 4, len(NAMES))).astype(np.int32)
+    new[:, 2], new[:, 7] = rng.integers(70, 100, n // 4), rng.integers(0, 20, n // 4)
+    pool = rng.integers(0, 100, (n, len(NAMES))).astype(np.int32)
+    inside = pool[pool[:, 2] >= 30]  # what the cluster holds of known events
+    k = int(known * len(new))
+    data = np.concatenate([new, inside[:k]])
+    simulated = inside[-k:] if k else inside[:0]
+    return Sample(data, simulated, Excess.of(np.ones(len(data)), np.ones(k))), Input(background, np.full(n, 100.0 / n))
 
 
+@pytest.mark.parametrize("known", [0.0, 1.0])
 @pytest.mark.parametrize("kind", learn.KINDS)
-def test_rules_find_the_group(kind: str) -> None:
-    sample = toy()
-    (found,) = learn.candidates(sample, sample.group, sample.weight, Settings(8.0), [kind])
-    assert found.hz <= 8.0 and found.efficiency > 0.9  # both cuts keep 6 Hz of 100
-    assert found.hz == pytest.approx(sample.hz[found.rule.score(sample.background) >= found.threshold].sum())
+def test_rules_find_what_is_new(kind: str, known: float) -> None:
+    sample, seen = toy(known=known)
+    (found,) = learn.candidates(sample, seen, sample, Settings(8.0), [kind])
+    assert found.hz <= 8.0 and found.kept > 0.85  # both cuts keep 6 Hz of 100
+    assert found.hz == pytest.approx(seen.hz[found.rule.score(seen.table) >= found.threshold].sum())
     if isinstance(found.rule, Cuts):
-        assert {cut.column for cut in found.rule.cuts} == {2, 7}
+        assert {2, 7} <= {cut.column for cut in found.rule.cuts}
 
 
 def test_a_tree_ranks_as_that_of_scikit_learn() -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    sample, one = toy(), Settings(8.0)
-    rule = learn.boosted(sample, one, 1, 3, 1.0)
-    x = np.concatenate([sample.group, sample.background])
-    y = np.repeat([1, 0], [len(sample.group), len(sample.background)])
-    weight = np.concatenate([sample.weight / sample.weight.sum(), sample.hz / sample.hz.sum()]) * len(x)
-    model = HistGradientBoostingClassifier(max_iter=1, max_depth=3, max_leaf_nodes=8, learning_rate=one.rate,
+    (sample, seen), one = toy(), Settings(8.0)
+    rule = learn.boosted(sample, seen, one, 1, 3, 0.0)
+    x = np.concatenate([sample.data, seen.table])
+    y = np.repeat([1, 0], [len(sample.data), len(seen.table)])
+    weight = np.concatenate([np.full(len(sample.data), 1 / len(sample.data)), seen.hz / seen.hz.sum()]) * len(x)
+    model = HistGradientBoostingClassifier(max_iter=1, max_depth=3, max_leaf_nodes=8, learning_rate=one.shrinkage,
                                            early_stopping=False, random_state=one.seed).fit(x, y, weight)  # fmt: skip
     wanted = np.unique(np.round(model.decision_function(x), 9), return_inverse=True)[1]
     np.testing.assert_array_equal(rule.score(x), wanted)
 
 
-def test_no_rule_at_an_impossible_rate() -> None:
-    sample = toy()
-    same = Sample(sample.background, np.ones(len(sample.background)), sample.background, sample.hz)
+def test_nothing_to_learn_is_said() -> None:
+    sample, seen = toy()
+    like_all = Sample(seen.table, seen.table[:0], Excess.of(np.ones(len(seen.table)), np.ones(0)))
     with pytest.raises(CheckError, match="higher rate"):
-        learn.candidates(same, sample.background, same.weight, Settings(1e-9), ["tree"])
+        learn.candidates(like_all, seen, like_all, Settings(1e-9), ["tree"])
+    none = Sample(sample.data, sample.data, Excess.of(np.ones(len(sample.data)), np.ones(len(sample.data))))
+    with pytest.raises(CheckError, match="do not exceed"):
+        learn.candidates(none, seen, sample, Settings(8.0), ["tree"])
+
+
+def test_excess_and_its_interval() -> None:
+    """The error of the kept share is the spread that experiments have."""
+    rng = np.random.default_rng(5)
+    found, errors = [], []
+    for _ in range(400):
+        new, known, simulated = rng.poisson(400), rng.poisson(2000), rng.poisson(4000)
+        excess = Excess.of(np.ones(new + known), np.full(simulated, 0.5))
+        data = np.concatenate([rng.random(new) < 0.6, rng.random(known) < 0.2])
+        low, value, high = excess.interval(data, rng.random(simulated) < 0.2)
+        found.append(value)
+        errors.append((high - low) / 2)
+    assert np.mean(found) == pytest.approx(0.6, abs=0.02)
+    assert np.std(found) == pytest.approx(np.median(errors), rel=0.15)
 
 
 def test_rates_are_those_of_ad40_rates(background: Inputs) -> None:
@@ -229,8 +254,8 @@ def test_auc_with_weights() -> None:
 
 
 def test_what_sets_a_group_apart() -> None:
-    sample = toy()
-    found = describe.separations(sample.group, sample.weight, sample.background, np.ones(len(sample.background)), NAMES)
+    sample, seen = toy()
+    found = describe.separations(sample.data, sample.excess.data, seen.table, np.ones(len(seen.table)), NAMES)
     assert {found[0].quantity.name, found[1].quantity.name} == {NAMES[2].name, NAMES[7].name}
     by_name = {one.quantity.name: one for one in found}
     assert by_name[NAMES[2].name].auc[1] == pytest.approx(0.85, abs=0.02)
