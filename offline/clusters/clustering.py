@@ -41,7 +41,7 @@ class ClusterSettings(Settings):
     """How clusters are made. clusters: of kmeans and mixture; hdbscan finds how many there are."""
 
     method: str = field(default="kmeans", metadata={"help": "kmeans, mixture or hdbscan", "choices": METHODS})
-    clusters: int = field(default=30, metadata={"help": "how many", "least": 2, "most": 1000})
+    clusters: int = field(default=75, metadata={"help": "how many", "least": 2, "most": 1000})
     fit_events: int = field(default=100_000, metadata={"help": "events to make clusters of, at most", "least": 100})
     dense_events: int = field(default=10_000, metadata={"help": "the same for hdbscan", "least": 100, "most": 50_000})
     min_size: int = field(default=50, metadata={"help": "events of a cluster of hdbscan at least", "least": 2})

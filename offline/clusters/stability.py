@@ -22,7 +22,7 @@ from ad40.progress import Progress
 from offline.clusters.clustering import ClusterSettings, fit
 
 CANDIDATES = (10, 20, 30, 50, 75, 100)
-SHARE = 0.95
+SHARE = 0.8
 RESAMPLES, JUDGED = 4, 10_000
 
 
