@@ -13,9 +13,10 @@ from ad40.model import read_model
 from ad40.split import TRAIN
 from training.datasets import Background
 
-EFFICIENCIES = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02)
+EFFICIENCIES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Background efficiencies of the cuts on either score whose joint efficiency is to be the product."""
 
+POWER = 1.5  # of the product under the squared difference: 2 would count relative differences, 1 their significance
 NO_BACKGROUND = 2.0  # share of an event that is none
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ad40.objects import N_INPUTS, N_OBJECTS
 from models.build import as_list, tf, tf_keras
 from models.card import Card
-from training.decorrelate import EFFICIENCIES
+from training.decorrelate import EFFICIENCIES, POWER
 from training.distil import EDGES
 
 
@@ -71,7 +71,7 @@ LOWEST = -1e6  # score of what is no background, below all
 
 def joint_efficiencies(score: Any, share: Any) -> Any:
     """How far the joint efficiencies of two scores are from their products, a scalar: mean over both efficiencies f, g
-    of `EFFICIENCIES` of (<s_f t_g> - <s_f><t_g>)^2 / (<s_f><t_g>), over background events.
+    of `EFFICIENCIES` of (<s_f t_g> - <s_f><t_g>)^2 / (<s_f><t_g>)^`POWER`, over background events.
 
     score: (b,). share: (b,), the share of the background that scores as high by the other model; above 1 in events that
     are no background. s: smooth steps of the score, so that it can learn; t: sharp ones of the other.
@@ -87,7 +87,7 @@ def joint_efficiencies(score: Any, share: Any) -> Any:
     own = tf.sigmoid((score[:, None] - edges) / width) * clean[:, None]
     both = tf.matmul(own, other, transpose_a=True) / n
     product = tf.reduce_sum(own, axis=0)[:, None] * tf.reduce_sum(other, axis=0)[None, :] / tf.square(n)
-    return tf.reduce_mean(tf.square(both - product) / (product + 1e-6))
+    return tf.reduce_mean(tf.square(both - product) / (product**POWER + 1e-9))
 
 
 LIMIT = 8.0  # of |log-variance|, so that an exponential of the first epochs does not overflow

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         **({"decorrelated_from": {"model": other.model, "network_hash": first[0]}} if other else {}),
         "sample": {"file": args.sample.name + "/" + sample.file.name, "fingerprint": sample.fingerprint},
     }
-    write_json(args.output / "history.json", {**summary, "training": vars(card.training), "history": state.history})
+    write_json(args.output / "history.json", {**summary, "training": asdict(card.training), "history": state.history})
     if not args.float:
         summary.update(freeze.freeze(args.output, trainer.model, card, sample))
     summary["plots"] = [plots.training_curve(state.history, args.output / "plots" / "training.png")]

@@ -169,9 +169,11 @@ def contamination(
     """What a signal does: its events stand in all four regions and raise the estimate.
 
     For each signal and each amount (share of the background sample) the expected counts, the bias of the estimate in
-    units of the signal in the corner, and the expected significance with and without the systematic uncertainty.
+    units of the signal in the corner, and the expected significance with and without the systematic uncertainty. The
+    background of the corner is the estimate, so that what does not close is not taken for signal.
     """
-    background = test.counts(cuts)
+    found = test.counts(cuts)
+    background = Counts(np.array([found.estimate[0], *found.n[1:]]), found.covariance, found.events)
     rows = []
     for name, score in signals.items():
         regions = np.bincount(region_of(score, cuts), minlength=4) / len(score)

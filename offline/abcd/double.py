@@ -11,7 +11,7 @@ PRL 125 (2020) 122001), with event weights. It is small where the bulk of the ev
 the corner of both tails, the one that counts here. A second term asks for that: with s_f(x) a smooth step at the
 background efficiency f of a score,
 
-    closure x mean over (f, g) of (<s_f s_g> - <s_f><s_g>)^2 / (<s_f><s_g>)
+    closure x mean over (f, g) of (<s_f s_g> - <s_f><s_g>)^2 / (<s_f><s_g>)^1.5
 
 over the efficiencies `EFFICIENCIES` of both scores, which is what ABCD asks for and nothing else (the term for the
 closure itself of ABCDisCoTEC, arXiv 2506.08826, in another form). With `closure=0` the training is the published one.
@@ -43,14 +43,17 @@ from offline.autoencoder.networks import keras
 VERSION = 1
 KIND = "double autoencoder"
 DOCUMENT, WEIGHTS = "double.yaml", "weights.h5"
-EFFICIENCIES = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02)
+EFFICIENCIES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Of the steps whose joint efficiency is asked to be the product of both."""
 
 CORRELATED = 1024
 """Events of a batch, at most, whose distance correlation is taken: its cost is their square."""
 
-LEAST_SCALE = 0.1
+LEAST_SCALE = 0.05
 """Of an input, which are of order one: those of a slot that is nearly always empty would count for too much."""
+
+POWER = 1.5
+"""Of the product in the closure term: with 2 it is the relative deviation that counts, with 1 its significance."""
 
 STEP = 0.05  # width of a smooth step, over the standard deviation of the score
 FLOOR = 1e-12  # of an error whose logarithm is taken
@@ -68,8 +71,8 @@ class DoubleSettings:
 
     hidden: tuple[int, ...] = (128, 64, 32, 10)
     alpha: float = 10.0
-    closure: float = 20_000.0
-    angles: float = 0.3
+    closure: float = 2_000.0
+    angles: float = 0.1
     batch: int = 8192
     learning_rate: float = 2e-3
     epochs: int = 25
@@ -271,7 +274,7 @@ def joint_efficiencies(score: Any, weights: Any) -> Any:
     one, two = (tf.linalg.matvec(p, w, transpose_a=True) for p in passed)
     product = one[:, None] * two[None, :]
     both = tf.matmul(passed[0] * w[:, None], passed[1], transpose_a=True)
-    return tf.reduce_mean(tf.square(both - product) / (product + FLOOR))
+    return tf.reduce_mean(tf.square(both - product) / (product**POWER + FLOOR))
 
 
 def save(model: DoubleAutoencoder, folder: str | Path, about: dict[str, Any] | None = None) -> dict[str, Any]:

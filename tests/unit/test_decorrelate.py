@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ad40 import defaults
+from ad40 import cli, defaults
 from ad40.errors import InputError, SpecError
-from ad40.files import read_yaml
+from ad40.files import read_json, read_yaml, write_yaml
 from ad40.model import read_model
 from ad40.split import TRAIN, VALIDATION
 from models.card import Decorrelated, parse_card, read_card
@@ -96,7 +96,7 @@ def test_term_against_numpy():
     smooth = 1 / (1 + np.exp(-(clean[:, None] - edges) / (STEP * clean.std() + 1e-6)))
     sharp = own[:, None] <= np.float32(decorrelate.EFFICIENCIES)
     product = np.outer(smooth.mean(axis=0), sharp.mean(axis=0))
-    expected = np.mean((smooth.T @ sharp / 400 - product) ** 2 / (product + 1e-6))
+    expected = np.mean((smooth.T @ sharp / 400 - product) ** 2 / (product**decorrelate.POWER + 1e-9))
     assert float(joint_efficiencies(tf.constant(score), tf.constant(share))) == pytest.approx(expected, rel=1e-3)
     linked = np.where(share <= 1, np.argsort(np.argsort(-score)) / 500, share).astype(np.float32)
     assert float(joint_efficiencies(tf.constant(score), tf.constant(linked))) > 10 * expected
@@ -121,3 +121,14 @@ def test_second_score_learns_to_be_independent(sample, monkeypatch):
         found[weight] = float(joint_efficiencies(score, tf.constant(share)))
         assert np.unique(score).size > 20, "a constant score is independent of everything"
     assert found[300.0] < 0.5 * found[None]
+
+
+def test_verb_trains_and_says_from_what(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(distil, "teacher", lambda *_: ByMomentum())
+    write_yaml(tmp_path / "card.yaml", document(10.0, pruned_at=1) | {"name": "second"})
+    arguments = ["train", str(tmp_path / "card.yaml"), "--output", str(tmp_path / "second"), "--events", "3000"]
+    assert cli.main([*arguments, "--epochs", "2", "--json", str(tmp_path / "train.json")]) == 0
+    expected = {"model": FIRST, "network_hash": read_model(FIRST).network.hash}
+    for name in ("train.json", "second/history.json"):
+        assert read_json(tmp_path / name)["decorrelated_from"] == expected
+    assert read_card(tmp_path / "second" / "model.yaml").training.decorrelate == Decorrelated(FIRST, 10.0)
