@@ -37,8 +37,8 @@ from ad40.errors import InputError
 
 POPULATED = 1.0  # events that simulation expects in a cluster, at least, for it to be populated
 FLAG = float(norm.sf(3))
-TOYS, MOST_TOYS = 10_000, 30_000
-ENOUGH = 20  # pseudo-experiments at least as extreme: fewer do not tell a p-value
+TOYS = 5_000
+ENOUGH = 20
 _AT_ONCE = 2_000
 _CLOSEST, _MANY = 4, 100  # where all clusters have so many events, exact p-values are computed of the most significant
 # by `likelihood` alone, which orders them in the same way
@@ -60,7 +60,8 @@ class Counts:
 @dataclass(frozen=True)
 class Options:
     """normalised: to the data, else as the weights say; systematic: relative uncertainty of each expectation beside
-    that of its statistics; toys: pseudo-experiments, ten times as many where these do not tell."""
+    that of its statistics; toys: pseudo-experiments, ten times as many where fewer than
+    `ENOUGH` of them are as extreme as the data and that could tell more."""
 
     normalised: bool = True
     systematic: float = 0.0
@@ -193,9 +194,9 @@ def compare(counts: Counts, options: Options, random: np.random.Generator) -> Co
     tau = rate(mean, effective, b, v)
     local = p_excess(d, effective, tau)
     lowest = _toys(counts, mean, options.toys, options, random)
-    few = np.count_nonzero(lowest <= local.min()) < ENOUGH
-    if few and options.toys < MOST_TOYS and len(d) * local.min() > 1 / MOST_TOYS:
-        lowest = np.concatenate([lowest, _toys(counts, mean, MOST_TOYS - options.toys, options, random)])
+    more = 9 * options.toys
+    if np.count_nonzero(lowest <= local.min()) < ENOUGH and len(d) * local.min() > 1 / (options.toys + more):
+        lowest = np.concatenate([lowest, _toys(counts, mean, more, options, random)])
     lowest.sort()
     below = np.searchsorted(lowest, local, side="right")
     overall = (below + 1) / (len(lowest) + 1)
