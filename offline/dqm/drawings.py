@@ -12,6 +12,7 @@ from offline.figures.hepdata import Table, Variable
 from offline.figures.style import COLOURS, FIT, GREY, INK, MARKERS, WINDOW, label, panels
 
 POINTS = 2000  # drawn at most of a trend; its data have all
+FAR = 25.0  # pulls beyond are cut off
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Overlay:
         pull = np.divide(np.subtract(self.observed, self.expected), self.sigma, out=np.zeros(n),
                          where=np.array(self.sigma) > 0)  # fmt: skip
         pulls.bar(x, pull, 0.8, color=[FIT if abs(v) > 3 else GREY for v in pull])
-        reach = max(3.5, float(np.abs(pull).max()) * 1.1)
+        reach = min(max(3.5, float(np.abs(pull).max()) * 1.1), FAR)
         pulls.set_ylim(-reach, reach)
         pulls.axhline(0, color=INK, lw=0.7)
         pulls.set_ylabel("pull")
