@@ -19,7 +19,7 @@ from typing import Any
 from ad40 import __version__, defaults
 from ad40.errors import Ad40Error, InputError
 from ad40.files import atomic_path
-from offline.report import abcd, cluster, dqm, hlt, rates, reference, sections
+from offline.report import abcd, cluster, dqm, hlt, rates, reference, sections, seed
 from offline.report.numbers import interval, number
 from offline.report.page import Section, Table, render
 from offline.report.sections import Run
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 # stages that not every run has, one line each: shown where their file is there
 AFTER_SEARCH: tuple[tuple[str, str, str, sections.Fill], ...] = (
     ("Clusters of triggered events", "cluster/cluster.json", "cluster compare", cluster.fill),
+    ("Events of flagged clusters", "show/show.json", "cluster show", seed.fill_show),
+    ("Dedicated seed", "seed/seed.json", "cluster seed", seed.fill),
     ("References on the 57 inputs", "reference/reference.json", "reference compare", reference.fill),
     ("Data quality", "dqm/dqm.json", "dqm watch", dqm.fill),
     ("Background of two decorrelated scores", "abcd/abcd.json", "abcd close", abcd.fill),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ad40 import __version__
 from ad40.files import atomic_path
-from offline.figures.book import Book
+from offline.figures.book import Book, Entry
 from offline.objects.source import SQRT_S
 from offline.report.numbers import interval
 from offline.report.page import Code, Gallery, Section, Table, picture, render
@@ -17,8 +17,9 @@ from offline.seeds.drawings import Tradeoff
 PAGE = "seed.html"
 
 
-def write(folder: Path, summary: dict[str, Any]) -> Path:
-    """Write plots/, data/ and the page into the model folder; returns the page. summary: of the step, with curves."""
+def write(folder: Path, summary: dict[str, Any]) -> tuple[Path, list[Entry]]:
+    """Write plots/, data/ and the page into the model folder; returns the page and its figures. summary: of the step,
+    with curves."""
     book = Book(folder, {})
     points = {f"this seed, {summary['model']['kind']}": _point(summary["seeds"][-1])}
     points |= {f"{one['kind']}, not taken": _point(one) for one in summary["candidates"][1:]}
@@ -38,7 +39,7 @@ def write(folder: Path, summary: dict[str, Any]) -> Path:
                   Table("At a glance", ("", ""), glance(summary)), sections)  # fmt: skip
     with atomic_path(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return folder / PAGE
+    return folder / PAGE, book.entries
 
 
 def glance(summary: dict[str, Any]) -> list[list[str]]:

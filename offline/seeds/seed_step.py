@@ -92,10 +92,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                   "threshold": best.threshold, "widths": list(network.widths), "rule": best.rule.text(names)},
         **measured, "cost": cost(args.output),
     }  # fmt: skip
-    write_json(args.output / SUMMARY, {k: v for k, v in summary.items() if k != "curves"})
-    page = write(args.output, summary)
-    _print(summary, page)
-    return {"page": str(page)} | {k: v for k, v in summary.items() if k != "curves"}
+    page, plots = write(args.output, summary)
+    document = {name: value for name, value in summary.items() if name != "curves"} | {"plots": plots}
+    write_json(args.output / SUMMARY, document)
+    _print(document, page)
+    return {"page": str(page)} | document
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -31,22 +31,16 @@ DRAWN = 6  # quantities with a figure
 MOST = 20000  # events of an average matrix
 
 
-def write(folder: Path, groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> Path:
-    """Write plots/, data/ and the page into a folder; returns the page. found: of `show_step.describe`."""
+def write(folder: Path, groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> tuple[Path, list[Entry]]:
+    """Write plots/, data/ and the page into a folder; returns the page and its figures. found: of
+    `show_step.describe`."""
     book = Book(folder, {})
     plan = [(group, one, _draw(book, group, one)) for group, one in zip(groups, found, strict=True)]
     book.finish(1, "Clusters of triggered events")
     sections = []
     for group, one, entries in plan:
         document = one["document"]
-        rows = [[s["quantity"], _value(s["mean"], s["units"]), _value(s["mean_others"], s["units"]),
-                 f"{s['difference']:+.2f}", f"{s['auc'][1]:.3f} ({s['auc'][0]:.3f} to {s['auc'][2]:.3f})"]
-                for s in document["separations"]]  # fmt: skip
-        blocks: list[Any] = [
-            Table("In and out of the cluster. Difference of the means in standard deviations; AUC: share of pairs in "
-                  "which the event of the cluster has more.",
-                  ("quantity", "cluster", "other data", "difference", "AUC"), rows),
-        ]  # fmt: skip
+        blocks: list[Any] = [table(document)]
         for title, names in entries:
             blocks += [Text(title), Gallery([picture(folder / e["file"], e["caption"], f"Plot: {e['title']}", e["data"])
                                              for e in names])]  # fmt: skip
@@ -60,7 +54,17 @@ def write(folder: Path, groups: Sequence[Group], found: Sequence[dict[str, Any]]
     text = render("Clusters of triggered events", f"ad40 {__version__}, {now}.", top, sections)
     with atomic_path(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return folder / PAGE
+    return folder / PAGE, book.entries
+
+
+def table(document: dict[str, Any]) -> Table:
+    """What sets a cluster apart. document: of one cluster in show.json."""
+    rows = [[s["quantity"], _value(s["mean"], s["units"]), _value(s["mean_others"], s["units"]),
+             f"{s['difference']:+.2f}", f"{s['auc'][1]:.3f} ({s['auc'][0]:.3f} to {s['auc'][2]:.3f})"]
+            for s in document["separations"]]  # fmt: skip
+    text = ("In and out of the cluster. Difference of the means in standard deviations; AUC: share of pairs in which "
+            "the event of the cluster has more.")  # fmt: skip
+    return Table(text, ("quantity", "cluster", "other data", "difference", "AUC"), rows)
 
 
 def _value(value: float, units: str) -> str:

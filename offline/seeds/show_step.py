@@ -46,9 +46,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     writable_folder(args.output)
     found = [describe(group, args.events) for group in groups]
-    summary = {"result": str(args.result), "clusters": [one["document"] for one in found]}
+    summary: dict[str, Any] = {"result": str(args.result), "clusters": [one["document"] for one in found]}
+    page, plots = write(args.output, groups, found)
+    summary["plots"] = plots
     write_json(args.output / SUMMARY, summary)
-    page = write(args.output, groups, found)
     for one in summary["clusters"]:
         best = one["separations"][0]
         print(f"cluster {one['cluster']}: {one['observed']:,.0f} events, {one['expected']:,.1f} expected; most of its "
