@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ad40.errors import InputError
+from ad40.errors import HashMismatch, InputError
 from ad40.events import open_events
 from ad40.files import file_hash, writable_folder, write_json
 from offline.dqm import options
@@ -42,7 +42,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(args.reference, "thresholds", "none", "a reference whose thresholds were calibrated")
     with open_events(args.file) as file:
         record = file.kind == "record"
-    model = options.model_of_reference(reference, args.model, args.reference)
+        held = file.attributes["models"][0]["hash"] if record else ""
+    known = reference.about["model"]["hash"]
+    if record and held != known:
+        raise HashMismatch(args.file, "models[0].hash", held, f"{known}, of the reference")
+    # a record has its scores: its model need not be here
+    model = None if record else options.model_of_reference(reference, args.model, args.reference)
     writable_folder(args.output)
     stream = sections(blocks(args.file, model, args.per_lumi, args.stream), reference.quantities)
     seen = watch(reference, stream, args.least)
