@@ -49,6 +49,8 @@ def add_comparison(parser: argparse.ArgumentParser, toys: int = Options().toys) 
     """How counts are compared."""
     parser.add_argument("--systematic", type=float, default=0.0, metavar="X",
                         help="relative uncertainty of each expectation beside statistics (default 0)")  # fmt: skip
+    parser.add_argument("--unweighted", action="store_true", help="every simulated event counts 1, in the composition"
+                        " that the file has; else by the cross-section of its process")  # fmt: skip
     parser.add_argument("--absolute", action="store_true", help="take the expectation as its weights say, else it is"
                         " normalised to the data of the other clusters")  # fmt: skip
     parser.add_argument("--toys", type=int, default=toys, metavar="N",

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     seed, choice, settings = arguments.seed_of(args), arguments.choice_of(args), arguments.settings_of(args)
     plan = arguments.plan_of(args, settings)
     writable_folder(args.output)
-    events = pool(args.background, args.signals, seed, choice, args.random_seed)
+    events = pool(args.background, args.signals, seed, choice, args.random_seed, weighted=not args.unweighted)
     nothing = throw(events, plan, 0, args.experiments, args.random_seed)
     p = np.array([one["p"] for one in nothing])
     summary: dict[str, Any] = {

@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _real(args: argparse.Namespace, seed: sample.Threshold | None) -> Whole:
     """Data of a file against simulation of another."""
-    data, simulation = sample.triggered(args.data, seed), sample.triggered(args.simulation, seed)
+    data = sample.triggered(args.data, seed)
+    simulation = sample.triggered(args.simulation, seed, weighted=not args.unweighted)
     random = np.random.default_rng(args.random_seed)
     if args.clusters is None:
         settings, n = arguments.settings_of(args), len(data) + len(simulation)
@@ -116,7 +117,8 @@ def _pseudo(args: argparse.Namespace, seed: sample.Threshold | None) -> Whole:
     """Pseudo-data drawn from simulation, with a signal or without."""
     signals = [] if args.inject is None else [args.inject]
     plan = arguments.plan_of(args, arguments.settings_of(args))
-    events = pool(args.simulation, signals, seed, arguments.choice_of(args), args.random_seed)
+    events = pool(args.simulation, signals, seed, arguments.choice_of(args), args.random_seed,
+                  weighted=not args.unweighted)  # fmt: skip
     found = experiment(events, plan, len(signals), (args.random_seed, len(signals), 0))
     parts = []
     for source, copies, weight in ((result.DATA, found.drawn.data, np.ones(len(events.sample))),

@@ -56,7 +56,7 @@ class Pool:
 
 
 def pool(background: Path, signals: Sequence[Path], seed: Threshold | None, choice: Choice, random_seed: int = 40,
-         fit_events: int = 50_000) -> Pool:  # fmt: skip
+         fit_events: int = 50_000, weighted: bool = True) -> Pool:  # fmt: skip
     """Read background and signals, learn the embedding from the train part of the background."""
     names = [path.stem for path in signals]
     if len(set(names)) != len(names):
@@ -66,7 +66,7 @@ def pool(background: Path, signals: Sequence[Path], seed: Threshold | None, choi
     if len(learn) > fit_events:
         learn = learn.take(np.sort(random.choice(len(learn), fit_events, replace=False)))
     turned, _ = embedding.learn(choice, learn)
-    found = [sample.parts(background, seed, DATA_PARTS)]
+    found = [sample.parts(background, seed, DATA_PARTS, weighted)]
     for number, path in enumerate(signals, 1):
         one = sample.triggered(path, seed)
         found.append(replace(one, label=np.full(len(one), number, np.uint8)))

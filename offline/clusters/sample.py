@@ -73,7 +73,7 @@ def triggered(
 ) -> Sample:
     """Events of a part of a file that fire a seed (all, without one), one of each parent, with weights.
 
-    weighted: else every event counts as it is in the file, 1. Raises `InputError` when nothing is left.
+    weighted: else every event that is kept counts 1, in the composition that the file has. Raises `InputError` when nothing is left.
     """
     events = read(path, part, limit)
     if seed is not None:
@@ -83,11 +83,13 @@ def triggered(
     _, first, number = np.unique(events.parent, return_index=True, return_counts=True)
     order = np.argsort(first)
     events, siblings = events.take(first[order]), number[order]
-    per_event = np.ones(256)
+    weight = np.ones(len(events))
     if weighted:
+        per_event = np.ones(256)
         for code, about in events.processes.items():
             per_event[code] = float(about.get("event_cross_section_pb", 1.0))
-    return Sample(events, per_event[events.process] * siblings, np.zeros(len(events), np.uint8))
+        weight = per_event[events.process] * siblings
+    return Sample(events, weight, np.zeros(len(events), np.uint8))
 
 
 def parts(path: Path, seed: Threshold | None, names: tuple[str, ...], weighted: bool = True) -> Sample:
