@@ -21,8 +21,8 @@ NO_SEED = "none"
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """What triggered, and the seed of random numbers."""
-    parser.add_argument("--model", default=MODEL, metavar="MODEL",
-                        help="model folder or name of a released model that triggers (default %(default)s)")  # fmt: skip
+    text = "model folder or name of a released model that triggers (default %(default)s)"
+    parser.add_argument("--model", default=MODEL, metavar="MODEL", help=text)
     parser.add_argument("--trigger-seed", metavar="NAME", help="seed of its menu that events fire, before prescale; "
                         f"'{NO_SEED}' for events as the files have them (default: the loosest)")  # fmt: skip
     parser.add_argument("--random-seed", type=int, default=40, metavar="N", help="of all random numbers")

@@ -31,13 +31,14 @@ def write(folder: Path, summary: dict[str, Any]) -> Path:
     for name, one in summary["signals"].items():
         low, median, high = one["z"]
         caught = [e["signal_in_cluster"] / e["signal"] for e in one["experiments"]]
+        share = f"{100 * sum(caught) / len(caught):.0f} %"
         rows.append([name, f"{one['triggered_events']:,}", f"{median:.1f} ({low:.1f} to {high:.1f})",
-                     f"{one['flagged']} of {one['injections']}", f"{100 * sum(caught) / len(caught):.0f} %"])  # fmt: skip
+                     f"{one['flagged']} of {one['injections']}", share])  # fmt: skip
     blocks: list[Any] = [Gallery([picture(folder / e["file"], e["caption"], f"Plot: {e['title']}", e["data"])
                                   for e in book.entries])]  # fmt: skip
     if rows:
-        blocks.append(Table("Hidden signals", ("signal", "triggered events to draw from",
-                            "global significance, median (68 %)", "above 3", "of it in the best cluster"), rows))  # fmt: skip
+        head = ("signal", "events to draw from", "global significance, median (68 %)", "above 3", "in the best cluster")
+        blocks.append(Table("Hidden signals", head, rows))
     how = "drawn with replacement" if plan["replacement"] else "split without repetition"
     top = [
         ["pseudo-experiments without a signal", f"{nothing['experiments']}"],

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         print(f"{len(p)} background-only pseudo-experiments: KS p of a uniform global p-value {ks['ks_p']:.3f}")
     for name, one in summary["signals"].items():
         low, median, high = one["z"]
-        print(f"{name}: {median:.1f} sigma global ({low:.1f} to {high:.1f}), flagged in {one['flagged']} of {one['injections']}")
+        flagged = f"flagged in {one['flagged']} of {one['injections']}"
+        print(f"{name}: {median:.1f} sigma global ({low:.1f} to {high:.1f}), {flagged}")
     print(f"written: {page}")
     return {"page": str(page)} | summary
 

@@ -204,8 +204,12 @@ def load(folder: Path) -> tuple[Clustering, Embedding]:
         embedding = Embedding(Choice(about["kind"], about["model"]), **numbers, model_hash=about["model_hash"])
         clustering = Clustering(ClusterSettings(**card["settings"]), arrays.pop("centres"), arrays)
     except (KeyError, TypeError) as error:
-        raise InputError(folder, "clusters", f"{type(error).__name__}: {error}", "as `ad40 cluster fit` writes") from error
-    for what, found, wanted in (("clusters", clustering.hash, card["hash"]), ("embedding", embedding.hash, about["hash"])):
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(folder, "clusters", reason, "as `ad40 cluster fit` writes") from error
+    for what, found, wanted in (
+        ("clusters", clustering.hash, card["hash"]),
+        ("embedding", embedding.hash, about["hash"]),
+    ):
         if found != wanted:
             raise HashMismatch(folder / NUMBERS, f"hash of the {what}", found[:12], f"{str(wanted)[:12]}, of {CARD}")
     return clustering, embedding

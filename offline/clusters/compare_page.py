@@ -70,11 +70,12 @@ def overview(summary: dict[str, Any]) -> list[list[str]]:
     ]  # fmt: skip
     trigger = summary["trigger"]
     if trigger:
-        rows.append(["trigger", f"{trigger['model']} {trigger['version']}, {trigger['seed']}, score from {trigger['threshold']}"])
+        fires = f"{trigger['seed']}, score from {trigger['threshold']}"
+        rows.append(["trigger", f"{trigger['model']} {trigger['version']}, {fires}"])
     if pseudo:
         how = "drawn with replacement" if pseudo["replacement"] else "split without repetition"
-        rows.append(["pseudo-data", f"{how} from {pseudo['independent_events']:,} independent events"
-                     + (f", {pseudo['fraction']:.2%} of {Path(pseudo['signal']['path']).stem}" if pseudo["signal"] else "")])  # fmt: skip
+        signal = f", {pseudo['fraction']:.2%} of {Path(pseudo['signal']['path']).stem}" if pseudo["signal"] else ""
+        rows.append(["pseudo-data", f"{how} from {pseudo['independent_events']:,} independent events{signal}"])
     return rows
 
 

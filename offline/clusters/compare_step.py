@@ -15,8 +15,8 @@ from ad40.files import file_hash, writable_folder
 from offline.clusters import arguments, clustering, embedding, expectation, features, result, sample
 from offline.clusters.clustering import Clustering
 from offline.clusters.embedding import Embedding
-from offline.clusters.experiment import experiment, pool
 from offline.clusters.expectation import Comparison
+from offline.clusters.experiment import experiment, pool
 from offline.clusters.result import Assigned
 
 HELP = "data against weighted simulation in each cluster: excesses, after trials; clusters that simulation lacks"
@@ -32,7 +32,7 @@ Whole = tuple[Comparison, Clustering, Embedding, Assigned, dict[str, Any]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the step."""
     parser.add_argument("data", type=Path, nargs="?", metavar="DATA.h5",
-                        help="TriggerRecord or event file; without it pseudo-data drawn from the simulation")  # fmt: skip
+                        help="TriggerRecord or event file; without it pseudo-data of the simulation")  # fmt: skip
     parser.add_argument("--simulation", type=Path, required=True, metavar="FILE", help="events of the known processes")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--inject", type=Path, metavar="FILE", help="signal hidden in pseudo-data")
@@ -78,10 +78,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     page = write(args.output, summary)
     for k in summary["flagged"]:
         row = rows[k]
-        print(f"cluster {k}: {row['observed']:,} events, {row['expected']:,.1f} +- {row['expected_error']:.1f} expected, "
-              f"{row['local_z']:.1f} sigma local, {row['global_z']:.1f} global")  # fmt: skip
-    print(f"{len(clusters)} clusters, {len(summary['flagged'])} flagged; largest excess {summary['global']['z']:.1f} sigma"
-          f" after trials\nwritten: {page}")  # fmt: skip
+        expected = f"{row['expected']:,.1f} +- {row['expected_error']:.1f} expected"
+        z = f"{row['local_z']:.1f} sigma local, {row['global_z']:.1f} global"
+        print(f"cluster {k}: {row['observed']:,} events, {expected}, {z}")
+    z = f"{summary['global']['z']:.1f} sigma after trials"
+    print(f"{len(clusters)} clusters, {len(summary['flagged'])} flagged; largest excess {z}\nwritten: {page}")
     return {"page": str(page)} | summary
 
 
@@ -127,11 +128,13 @@ def _pseudo(args: argparse.Namespace, seed: sample.Threshold | None) -> Whole:
         parts.append(result.assigned(events.sample.events.take(here), source, found.cluster[here], found.distance[here],
                                      weight[here], copies[here], events.sample.label[here]))  # fmt: skip
     background = _file(args.simulation) | {"part": "validation, test"}
-    about: dict[str, Any] = {"files": {"data": background, "simulation": background}, "labels": events.signals, "pseudo": {
+    pseudo = {
         "events": plan.events, "ratio": plan.ratio, "fraction": plan.fraction if signals else 0.0,
         "replacement": plan.replacement, "independent_events": int((events.sample.label == 0).sum()),
         "signal": _file(args.inject) if signals else None,
-    }}  # fmt: skip
+    }  # fmt: skip
+    about: dict[str, Any] = {"files": {"data": background, "simulation": background}, "labels": events.signals,
+                             "pseudo": pseudo}  # fmt: skip
     return found.comparison, found.clusters, events.embedding, result.joined(parts), about
 
 
@@ -152,4 +155,3 @@ def _centres(events: Assigned, number: int, clusters: int) -> list[dict[str, flo
         np.add.at(total, place[block], values)
     mean = total / np.maximum(size, 1)[:, None]
     return [{name: round(float(x), 4) for name, x in zip(features.NAMES, row, strict=True)} for row in mean]
-

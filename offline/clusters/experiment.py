@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ad40.errors import InputError
 from ad40.progress import silenced
 from offline.clusters import clustering, embedding, expectation, sample
-from offline.clusters.clustering import ClusterSettings, Clustering
+from offline.clusters.clustering import Clustering, ClusterSettings
 from offline.clusters.embedding import Choice, Embedding
 from offline.clusters.expectation import Comparison, Options
 from offline.clusters.sample import Drawn, Sample, Threshold
@@ -104,7 +104,8 @@ def experiment(pool: Pool, plan: Plan, signal: int, seeds: Sequence[int]) -> Exp
             copies = sample.injected(pool.sample, signal, wanted, random)
             drawn = replace(drawn, data=drawn.data + copies)
     settings = replace(plan.settings, seed=int(random.integers(1 << 31)))
-    clusters = clustering.fit(chosen(pool.points, drawn.data + drawn.simulation, settings.most_events, random), settings)
+    both = drawn.data + drawn.simulation
+    clusters = clustering.fit(chosen(pool.points, both, settings.most_events, random), settings)
     token = silenced.set(True)
     try:
         cluster, distance = clusters.assign(pool.points)

@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     about = {"files": files, "events": total, "fitted": len(events), "trigger": arguments.trigger_document(seed)}
     clustering.save(args.output, found, turned, about)
     for row in rows:
-        print(f"{row['clusters']:>5} clusters: adjusted Rand index {row['mean']:.3f} ({row['least']:.3f} to {row['largest']:.3f})")
+        spread = f"({row['least']:.3f} to {row['largest']:.3f})"
+        print(f"{row['clusters']:>5} clusters: adjusted Rand index {row['mean']:.3f} {spread}")
     print(f"{len(found)} clusters of {len(events):,} events, {choice.kind}, {settings.method}: {args.output}")
     summary = {"clusters": len(found), "hash": found.hash, "embedding": turned.document, "method": settings.method,
                "stability": rows, "folder": str(args.output), **about}  # fmt: skip

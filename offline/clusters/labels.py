@@ -35,8 +35,8 @@ def majority(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> dict[i
 def figures(
     cluster: NDArray[np.integer], label: NDArray[np.integer], unseen: Sequence[int] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Accuracy (Hungarian), purity (share in a cluster whose majority is of their class), nmi, ami of all events, and of
-    the seen and unseen classes where some are unseen. cluster, label int (n,)."""
+    """Accuracy (Hungarian), purity (share in a cluster whose majority is of their class), nmi, ami of all events, and
+    of the seen and unseen classes where some are unseen. cluster, label int (n,)."""
     from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
     pairs, most = paired(cluster, label), majority(cluster, label)

@@ -71,6 +71,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     write_json(args.output / SUMMARY, summary)
     for number, parts in results.items():
         for part, row in parts.items():
-            print(f"{number:>4} clusters, {part:<6} ({row['classes']} classes, {row['events']:,} events): accuracy "
-                  f"{row['accuracy']:.3f}, purity {row['purity']:.3f}, NMI {row['nmi']:.3f}, AMI {row['ami']:.3f}")  # fmt: skip
+            numbers = ", ".join(f"{key} {row[key]:.3f}" for key in ("accuracy", "purity", "nmi", "ami"))
+            print(f"{number:>4} clusters, {part:<6} ({row['classes']} classes, {row['events']:,} events): {numbers}")
     return summary

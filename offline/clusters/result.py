@@ -112,7 +112,8 @@ def read_events(path: Path) -> Assigned:
         found = {}
         for name, kind in COLUMNS.items():
             if name not in file or file[name].dtype != kind or len(file[name]) != len(file["row"]):
-                raise InputError(path, name, "missing, of another type or length", f"{np.dtype(kind).name} as `ad40 cluster` writes")
+                expected = f"{np.dtype(kind).name} as `ad40 cluster` writes"
+                raise InputError(path, name, "missing, of another type or length", expected)
             found[name] = file[name][:]
     return Assigned(**found)
 
@@ -123,7 +124,7 @@ def read_result(folder: str | Path) -> Result:
     document = read_json(folder / SUMMARY)
     if not isinstance(document, dict) or document.get("version") != VERSION or "clusters" not in document:
         raise InputError(folder / SUMMARY, "summary", "something else", "of `ad40 cluster compare`")
-    found = file_hash(folder / EVENTS)
-    if found != document["assignments_sha256"]:
-        raise HashMismatch(folder / EVENTS, "SHA-256", found[:12], f"{document['assignments_sha256'][:12]}, of {SUMMARY}")
+    found, wanted = file_hash(folder / EVENTS), str(document["assignments_sha256"])
+    if found != wanted:
+        raise HashMismatch(folder / EVENTS, "SHA-256", found[:12], f"{wanted[:12]}, of {SUMMARY}")
     return Result(folder, document, read_events(folder / EVENTS))

@@ -73,7 +73,8 @@ def triggered(
 ) -> Sample:
     """Events of a part of a file that fire a seed (all, without one), one of each parent, with weights.
 
-    weighted: else every event that is kept counts 1, in the composition that the file has. Raises `InputError` when nothing is left.
+    weighted: else every event that is kept counts 1, in the composition that the file has. Raises `InputError` when
+    nothing is left.
     """
     events = read(path, part, limit)
     if seed is not None:

@@ -28,9 +28,10 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_fit_and_assign_without_refitting(record, tmp_path, capsys):
     folder = tmp_path / "clusters"
-    assert cluster("fit", record, "--number", 0, "--candidates", 4, 6, "--fit-events", 4000, "--output", folder) == 0
+    args = ["fit", record, "--number", 0, "--candidates", 4, 6, "--fit-events", 4000]
+    assert cluster(*args, "--output", folder) == 0
     assert "adjusted Rand index" in capsys.readouterr().out
-    assert cluster("fit", record, "--number", 0, "--candidates", 4, 6, "--fit-events", 4000, "--output", tmp_path / "b") == 0
+    assert cluster(*args, "--output", tmp_path / "b") == 0
     assert (folder / "clusters.h5").read_bytes() == (tmp_path / "b" / "clusters.h5").read_bytes()
     out = tmp_path / "signal.h5"
     signal = defaults.SAMPLE / "Ato4l.h5"

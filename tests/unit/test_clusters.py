@@ -222,7 +222,7 @@ def test_experiment_finds_a_signal_and_repeats(background):
     points = random.normal(0, 1, (len(background), 2)).astype(np.float32)
     label = np.zeros(len(background), np.uint8)
     label[:300] = 1
-    points[:300] = [4, 4] + random.normal(0, 0.1, (300, 2))
+    points[:300] = 4 + random.normal(0, 0.1, (300, 2))
     pool = Pool(replace(background, label=label), points, None, {1: "there"}, {})
     plan = Plan(20000, 1.0, 0.01, settings=ClusterSettings(clusters=15, fit_events=3000), options=Options(toys=300))
     found = describe(experiment(pool, plan, 1, (40, 1)), pool, 1)
