@@ -15,12 +15,12 @@ from ad40.files import write_json
 
 # verb: (module, extra of the package that it needs, what it does)
 VERBS = {
-    "generate": ("training.generate", "generate", "make Delphes-like, lepton-filtered collision events"),
+    "generate": ("training.generator.generate", "generate", "make Delphes-like, lepton-filtered collision events"),
     "train": ("training.train", "train", "train the autoencoder of a model card and freeze it to integers"),
     "evaluate": ("training.evaluate", "train", "AUC, TPR at FPR, trigger rates and plots of a model"),
-    "explore": ("training.explore", "explore", "search the models around a card: figure against LUTs and latency"),
-    "compare": ("training.compare", "train", "models, re-made designs, simple cuts and the limit: TPR, AUC, LUT, ns"),
-    "robustness": ("training.robustness", "train", "what pileup, scales, dead regions and noise do; what fires"),
+    "explore": ("training.explore.run", "explore", "search the models around a card: figure against LUTs and latency"),
+    "compare": ("training.compare.run", "train", "models, re-made designs, cuts and the limit: TPR, AUC, LUT, ns"),
+    "robustness": ("training.robustness.run", "train", "what pileup, scales, dead regions and noise do; what fires"),
     "compile": (
         "firmware.compile",
         "firmware",

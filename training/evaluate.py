@@ -22,8 +22,8 @@ from ad40.metrics import auc, efficiency, rate_hz, tpr_at_fpr
 from ad40.network import Network, read_network
 from ad40.progress import Progress
 from ad40.split import TEST, VALIDATION
-from training.corruptions import CORRUPTIONS, corrupt
 from training.datasets import Background, load_background, load_signal, signal_names
+from training.teach.corruptions import CORRUPTIONS, corrupt
 
 HELP = "AUC, TPR at FPR, trigger rates and plots of a model on the test split"
 EPILOG = """\

@@ -13,8 +13,8 @@ from typing import Any
 from ad40.objects import N_INPUTS, N_OBJECTS
 from models.build import as_list, tf, tf_keras
 from models.card import Card
-from training.decorrelate import EFFICIENCIES, POWER
-from training.distil import EDGES
+from training.teach.decorrelate import EFFICIENCIES, POWER
+from training.teach.distil import EDGES
 
 
 class Loss:
@@ -50,7 +50,7 @@ class Reconstruction(Loss):
 
 
 class Distillation(Loss):
-    """Cross-entropy of teacher and student on "above the edge", mean over the edges of `training.distil` and over
+    """Cross-entropy of teacher and student on "above the edge", mean over the edges of `training.teach.distil` and over
     events; both sides soft on the scale of one unit of the output. With `decorrelate` in the card, what the score
     knows of that of another model costs, too."""
 

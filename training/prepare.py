@@ -17,8 +17,9 @@ from ad40.emulator import Emulator
 from ad40.objects import decode, present
 from ad40.split import TRAIN
 from models.card import FEATURES, Card
-from training import decorrelate, distil, freeze, scored
+from training import freeze
 from training.datasets import Background
+from training.teach import decorrelate, distil, scored
 from training.views import view
 
 Floats = NDArray[np.float32]

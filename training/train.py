@@ -5,8 +5,9 @@ A reconstruction covers the features that enter the score and counts present obj
 154 (2022), arXiv 2108.03986, which limits the outputs to the physical range with eta_max * tanh; here the saturating
 output quantiser plays that role). Every epoch is checkpointed; the same command continues an interrupted run.
 
-With --float the same layers are trained in float32 without quantisers, on the same inputs: what `training.float_twin`
-gives then, held against the frozen model, is what quantisation costs. Such a folder holds no integers.
+With --float the same layers are trained in float32 without quantisers, on the same inputs: what
+`training.compare.float_twin` gives then, held against the frozen model, is what quantisation costs. Such a folder
+holds no integers.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from ad40.errors import InputError
 from ad40.files import atomic_path, file_hash, sha256_of, writable_folder, write_json, write_yaml
 from ad40.split import TRAIN, VALIDATION
 from models.card import LOSSES, Card, parse_card, read_card
-from training import decorrelate, freeze
+from training import freeze
 from training.datasets import load_background
 from training.prepare import prepare
+from training.teach import decorrelate
 from training.trainer import State, Trainer, fit, load_state
 
 HELP = "train a model card on the sample and freeze it"

@@ -49,6 +49,30 @@ def test_rooms(room: str) -> None:
                 assert name in allowed, f"{path.relative_to(ROOT)}:{line} imports {name}; rule: {rule}"
 
 
+# folder of training: the other folders of it whose modules it may import
+TRAINING = {
+    "generator": set(),
+    "checks": {"generator"},
+    "teach": {"generator"},
+    "explore": {"teach"},
+    "compare": {"teach"},
+    "robustness": {"generator", "compare"},
+}
+
+
+def test_folders_of_training() -> None:
+    found = {path.name for path in (ROOT / "training").iterdir() if (path / "__init__.py").is_file()}
+    assert found == set(TRAINING)
+    for folder, allowed in TRAINING.items():
+        for path in sorted((ROOT / "training" / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("training."):
+                    other = str(node.module).split(".")[1]
+                    known = other == folder or other not in TRAINING or other in allowed
+                    rule = f"training/{folder} may import of {', '.join(sorted(allowed)) or 'no other folder'}"
+                    assert known, f"{path.relative_to(ROOT)}:{node.lineno} imports training.{other}; rule: {rule}"
+
+
 def test_the_waist_needs_three_packages() -> None:
     for path in sorted((ROOT / "ad40").rglob("*.py")):
         for line, name in imports(path):

@@ -6,7 +6,7 @@ import pytest
 from ad40 import defaults
 from ad40.split import TEST, TRAIN, VALIDATION
 from training.datasets import SIGNALS, Background, load_background, load_signal
-from training.tables import processes
+from training.generator.tables import processes
 
 SAMPLE, BENCHMARK = defaults.SAMPLE, defaults.SAMPLE.with_name("benchmark")
 

@@ -5,7 +5,7 @@ import numpy as np
 from ad40.offline_events import COUNTS
 from offline.objects.record import from_offline
 from offline.objects.selection import SEVEN, Cuts, apply, select
-from training import streams
+from training.generator import streams
 
 
 def test_the_generator_keeps_what_a_stream_selects() -> None:

@@ -61,7 +61,7 @@ def test_a_baseline_trains_and_freezes(card, sample, tmp_path):
 
 
 def test_float_training_and_its_scores(sample, tmp_path, capsys):
-    from training.float_twin import float_scores
+    from training.compare.float_twin import float_scores
 
     document = short(next(c for c in CARDS if c.stem == "axol1tl_v4"), tmp_path)
     folder = tmp_path / "float"
@@ -77,7 +77,7 @@ def test_float_training_and_its_scores(sample, tmp_path, capsys):
 
 
 def test_interrupted_embedding_goes_on_to_the_same_weights(sample, tmp_path, monkeypatch, capsys):
-    from training.float_twin import float_scores
+    from training.compare.float_twin import float_scores
 
     card = short(next(c for c in CARDS if c.stem == "axol1tl_v5"), tmp_path)
     assert train(card, sample, tmp_path / "whole", "--epochs", 3, "--float") == 0

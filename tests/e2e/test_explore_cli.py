@@ -58,7 +58,7 @@ def test_wrong_use_is_refused_before_anything_is_written(sample, space, tmp_path
 
 def test_a_folder_goes_on_as_it_was_begun_and_writes_its_page(sample, space, tmp_path, capsys, monkeypatch):  # noqa: F811
     from tests.unit.test_explore import fake
-    from training import explore
+    from training.explore import run as explore
 
     folder, page = tmp_path / "e", tmp_path / "docs" / "page.md"
     page.parent.mkdir()

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     document = read_yaml(CARD)
     document["training"] |= {"loss": "distil", "teacher": str(found / "one.h5"), "families": ["extra leptons"]}
     write_yaml(found / "card.yaml", document)
-    from training import scored
+    from training.teach import scored
 
     scored.main([str(found / "card.yaml"), "--events", str(EVENTS), "--output", str(found / "events.h5")])
     score = ["reference", "score", str(found / "forest")]
@@ -65,8 +65,8 @@ def test_events_that_a_model_learnt_from_are_marked(folder, tmp_path):
 
 def test_student_is_told_what_the_file_says(folder):
     from models.card import read_card
-    from training import distil, scored
     from training.datasets import load_background
+    from training.teach import distil, scored
 
     card, sample = read_card(folder / "card.yaml"), load_background(defaults.SAMPLE, EVENTS)
     with h5py.File(folder / "one.h5") as file:
@@ -89,8 +89,8 @@ def test_student_is_told_what_the_file_says(folder):
 
 def test_bad_teachers_are_refused(folder, tmp_path):
     from models.card import parse_card
-    from training import scored
     from training.datasets import load_background
+    from training.teach import scored
 
     sample = load_background(defaults.SAMPLE, EVENTS)
     document = read_yaml(folder / "card.yaml")

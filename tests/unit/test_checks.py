@@ -9,9 +9,9 @@ from ad40.errors import InputError
 from ad40.events import write_hw_sample
 from ad40.files import read_yaml
 from ad40.objects import encode
-from training import checks
+from training.checks import published as checks
 from training.datasets import SIGNALS
-from training.tables import processes
+from training.generator.tables import processes
 
 REFERENCES = read_yaml(checks.REFERENCES)
 
@@ -111,5 +111,5 @@ def test_the_command_writes_page_and_plots(folder: Path, capsys: pytest.CaptureF
 
 def test_a_page_without_markers_is_refused_before_the_work(folder: Path) -> None:
     (folder / "page.md").write_text("nothing\n")
-    with pytest.raises(InputError, match="begin: python -m training.checks"):
+    with pytest.raises(InputError, match="begin: python -m training.checks.published"):
         checks.main([str(folder / "missing"), "--page", str(folder / "page.md")])

@@ -16,9 +16,11 @@ from ad40.errors import InputError, SpecError
 from ad40.files import read_yaml, write_json, write_yaml
 from ad40.metrics import threshold_at_fpr
 from ad40.split import TEST, TRAIN, VALIDATION, part_of
-from training import compare, limits, page, verdicts
+from training import page
+from training.compare import limits, verdicts
+from training.compare import run as compare
+from training.compare.paired import Replicates, Scores, _Tail, smoothed
 from training.datasets import load_background, load_signal
-from training.paired import Replicates, Scores, _Tail, smoothed
 
 SAMPLE = Path(__file__).parents[2] / "training" / "sample"
 QUICK = {"max_background": 2000, "max_iter": 8, "learning_rate": 0.3, "max_leaf_nodes": 8, "min_samples_leaf": 10,
@@ -320,7 +322,7 @@ def test_a_float_twin_is_found_by_name_and_gives_the_loss(
     )
     sample, signal = load_background(SAMPLE, 2000), load_signal(SAMPLE, "Ato4l", 500)
     scores = compare.score_all([known], sample.codes, {"Ato4l": signal})["test"]
-    import training.float_twin
+    import training.compare.float_twin
     from ad40.emulator import Emulator
 
     def float_scores(folder: Path, codes: np.ndarray) -> np.ndarray:
@@ -328,7 +330,7 @@ def test_a_float_twin_is_found_by_name_and_gives_the_loss(
         return Emulator(known.network).score(codes.astype(np.int32)).astype(np.float64) * (1 if len(codes) > 500 else 2)
 
     # twice the score for the signal: a better model
-    monkeypatch.setattr(training.float_twin, "float_scores", float_scores)
+    monkeypatch.setattr(training.compare.float_twin, "float_scores", float_scores)
     data = (sample.codes, {"Ato4l": signal})
     found = compare.quantisation(known, scores, tmp_path / "float" / "any", data, sample.parent, fprs)
     own = compare.figures(scores, sample.parent, fprs)["Ato4l"]["auc"][1]

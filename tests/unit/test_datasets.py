@@ -11,9 +11,9 @@ from ad40.errors import InputError
 from ad40.events import write_hw_sample
 from ad40.objects import check_codes, present
 from ad40.split import TEST, TRAIN, VALIDATION, tenth_of
-from training.corruptions import CORRUPTIONS, corrupt
 from training.datasets import load_background, load_signal, signal_names
 from training.freeze import edge_events
+from training.teach.corruptions import CORRUPTIONS, corrupt
 
 PROCESSES = {
     "W": {"code": 1, "cross_section_pb": 60000.0, "filter_efficiency": 0.2},

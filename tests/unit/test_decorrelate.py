@@ -15,9 +15,9 @@ from ad40.files import read_json, read_yaml, write_yaml
 from ad40.model import read_model
 from ad40.split import TRAIN, VALIDATION
 from models.card import Decorrelated, parse_card, read_card
-from training import decorrelate, distil
 from training.datasets import load_background
 from training.prepare import prepare
+from training.teach import decorrelate, distil
 
 if importlib.util.find_spec("qkeras") is None:  # importing it here would choose the wrong Keras
     pytest.skip("QKeras is not installed (training extra)", allow_module_level=True)

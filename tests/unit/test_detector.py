@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import detector, reconstruction
-from training.detector import ELECTRON, HADRON, MUON, NEUTRAL, PHOTON, Hits, Particles
-from training.reconstruction import Flow
-from training.tables import detector_settings
+from training.generator import detector, reconstruction
+from training.generator.detector import ELECTRON, HADRON, MUON, NEUTRAL, PHOTON, Hits, Particles
+from training.generator.reconstruction import Flow
+from training.generator.tables import detector_settings
 
 PION_MASS = 0.13957
 

@@ -15,8 +15,8 @@ from ad40.errors import InputError, SpecError
 from ad40.files import read_yaml
 from ad40.split import TRAIN, VALIDATION
 from models.card import parse_card
-from training import distil, families, teacher
 from training.datasets import load_background
+from training.teach import distil, families, teacher
 
 if importlib.util.find_spec("sklearn") is None:
     pytest.skip("scikit-learn is not installed (training extra)", allow_module_level=True)

@@ -21,9 +21,10 @@ from tests.conftest import random_events
 
 pytest.importorskip("optuna")
 pytest.importorskip("plotly")
-from training import explore, explore_front
-from training.explore_space import get, parse_space, put, read_space
-from training.explore_trial import Processes, Result, Settings, Task, folder_of
+from training.explore import front as explore_front
+from training.explore import run as explore
+from training.explore.space import get, parse_space, put, read_space
+from training.explore.trial import Processes, Result, Settings, Task, folder_of
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "models" / "ad40_v1" / "model.yaml"
@@ -158,7 +159,7 @@ def test_the_front_is_what_nothing_dominates(points):
 
 
 def test_the_figure_counts_what_the_model_keeps(tmp_path):
-    from training.selection import FAMILIES, MEAN, Selection
+    from training.teach.selection import FAMILIES, MEAN, Selection
 
     rng = np.random.default_rng(1)
     clean = np.zeros((4000, 19, 3), np.int16)
@@ -187,7 +188,7 @@ def test_the_figure_counts_what_the_model_keeps(tmp_path):
 def test_selection_uses_events_that_the_training_has_not_read(trained):
     from ad40.split import TRAIN, VALIDATION, tenth_of
     from training.datasets import Background
-    from training.selection import MEAN, selection, unseen
+    from training.teach.selection import MEAN, selection, unseen
 
     codes, parent = encode(random_events(3000)).codes.astype(np.int16), np.arange(3000) // 3
     sample = Background(codes, np.zeros(3000, np.uint8), parent, tenth_of(parent), (), Path("b.h5"), "f")
@@ -333,7 +334,7 @@ def test_processes_fail_with_their_last_words_and_end_with_the_exploration(tmp_p
 
     with pytest.raises(CheckError, match="no more"):
         list(processes.side_by_side([broken], 1))
-    from training.explore_trial import Stopped
+    from training.explore.trial import Stopped
 
     with pytest.raises(Stopped):
         processes.run(["ad40", "--version"], log, settings)

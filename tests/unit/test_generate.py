@@ -19,12 +19,12 @@ from ad40.offline_events import FLAVOURS, SHAPES, describe_offline, read_offline
 pytest.importorskip("pythia8mc", reason="pythia8mc is not installed: no generation")
 pytest.importorskip("fastjet", reason="fastjet is not installed: no generation")
 
-from training import generate, heavyflavour, streams
-from training.chunks import Job
-from training.content import merge
-from training.detector import Particles, wrap
-from training.pythia import charges, make_pythia
-from training.tables import detector_settings, processes
+from training.generator import generate, heavyflavour, streams
+from training.generator.chunks import Job
+from training.generator.content import merge
+from training.generator.detector import Particles, wrap
+from training.generator.pythia import charges, make_pythia
+from training.generator.tables import detector_settings, processes
 
 COMMAND_FILE = """! W to muons, as a user would write it
 WeakSingleBoson:ffbar2W = on

@@ -18,10 +18,10 @@ from ad40.lhco import STAND_IN
 pytest.importorskip("pythia8mc", reason="pythia8mc is not installed: no generation")
 pytest.importorskip("fastjet", reason="fastjet is not installed: no generation")
 
-from training import generate, lhco
-from training.chunks import Job
-from training.reconstruction import Flow, cluster
-from training.tables import processes
+from training.generator import generate, lhco
+from training.generator.chunks import Job
+from training.generator.reconstruction import Flow, cluster
+from training.generator.tables import processes
 
 
 def arguments(output: Path, work: Path, *line: Any, events: int = 60) -> Any:

@@ -24,7 +24,7 @@ if importlib.util.find_spec("qkeras") is None:  # importing it here would choose
     pytest.skip("QKeras is not installed (training extra)", allow_module_level=True)
 from models import build
 from training import losses
-from training.float_twin import real_score
+from training.compare.float_twin import real_score
 
 CARDS = Path(__file__).parents[2] / "models" / "baselines"
 tf = build.tf

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from ad40.offline_events import FLAVOURS, SHAPES
-from training import offline_objects, reconstruction
-from training.detector import ELECTRON, HADRON, MUON, NEUTRAL, PHOTON
-from training.offline_objects import MASSES
-from training.reconstruction import Flow, Jets, Seen
-from training.tables import detector_settings
-from training.truth import BOTTOM, CHARM, Truth, nearest
-from training.truth import PHOTON as PROMPT
+from training.generator import offline_objects, reconstruction
+from training.generator.detector import ELECTRON, HADRON, MUON, NEUTRAL, PHOTON
+from training.generator.offline_objects import MASSES
+from training.generator.reconstruction import Flow, Jets, Seen
+from training.generator.tables import detector_settings
+from training.generator.truth import BOTTOM, CHARM, Truth, nearest
+from training.generator.truth import PHOTON as PROMPT
 
 
 def make_truth(rows: list[tuple[int, int, float, float, float]]) -> Truth:

@@ -19,10 +19,11 @@ from ad40.files import read_yaml, write_yaml
 from ad40.schema import Node
 from ad40.split import TEST
 from tests.conftest import random_events
-from training import effects, fires, robustness
 from training.datasets import load_background
-from training.features import NAMES, features
-from training.ratechange import Rated, _family_squares, independent
+from training.robustness import effects, fires
+from training.robustness import run as robustness
+from training.robustness.ratechange import Rated, _family_squares, independent
+from training.teach.features import NAMES, features
 
 SAMPLE = Path(__file__).parents[2] / "training" / "sample"
 

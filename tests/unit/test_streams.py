@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ad40.offline_events import SHAPES
-from training import streams
-from training.detector import Particles
+from training.generator import streams
+from training.generator.detector import Particles
 
 pytest.importorskip("fastjet", reason="fastjet is not installed: no jets")
 

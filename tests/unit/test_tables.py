@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ad40.errors import SpecError
-from training import tables
+from training.generator import tables
 
 LOADERS = {"processes": tables.processes, "detector": tables.detector_settings}
 

@@ -1,0 +1,1 @@
+"""What is known of events elsewhere, held against the generated ones."""

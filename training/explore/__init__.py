@@ -1,0 +1,1 @@
+"""The models around a card: what may change, trials, and the Pareto front."""

@@ -1,0 +1,1 @@
+"""Collision events: Pythia, a detector, pileup, truth, and the files they become."""
