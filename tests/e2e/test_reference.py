@@ -83,7 +83,7 @@ def test_student_is_told_what_the_file_says(folder):
         assert (weight[np.argmin(target)] >= weight[np.argmax(target)]).all()
     clean = found[VALIDATION][1][: len(sample.rows(VALIDATION))]
     assert (clean > 1).mean() == pytest.approx(0.1, abs=0.02), "-log10 of the background's p-value"
-    with pytest.raises(HashMismatch, match=r"training\.scored"):
+    with pytest.raises(HashMismatch, match=r"training\.teach\.scored"):
         scored.targets(card, load_background(defaults.SAMPLE, EVENTS + 100), TRAIN)
 
 
