@@ -5,8 +5,9 @@ shape, recent shape   Hotelling's T^2 of each histogram, of the section and of t
                       The least p-value of all histograms is the test.
 map, recent map       the window of the maps of objects that differs most (`offline.dqm.scan`).
 drift K               two-sided CUSUM (Page, Biometrika 41 (1954) 100) of means in standard deviations z of a section,
-                      S = max(0, S +- z - K): score, numbers of objects, and energy scales fitted to the bins of pt
-                      with their covariance. The largest is the test.
+                      S = max(0, S +- z - k): score, numbers of objects, and energy scales fitted to the bins of pt
+                      with their covariance. The allowance k is K and two standard deviations of what the reference is
+                      off by itself, which is no drift. The largest is the test.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from offline.dqm.lumi import Counts
@@ -25,6 +25,7 @@ from offline.dqm.reference import Floats, Reference
 from offline.dqm.scan import Found, Scan
 
 SHAPE, RECENT_SHAPE, MAP, RECENT_MAP = "shape", "recent shape", "map", "recent map"
+LASTING = 2.0  # standard deviations of the reference that are added to the allowance of a CUSUM
 LARGEST = 300.0  # of -log10 p, beyond which doubles end
 
 
@@ -97,9 +98,9 @@ class Monitor:
             if several or name == MAP:
                 windows[name] = window = self._scan(these.cells)
                 found[name] = window.value, self._describe(window), self._window(window), 1
-        z, scales = self._means(counts)
+        z, scales, lasting = self._means(counts)
         for i, k in enumerate(self._settings.cusum):
-            found[drift(k)] = self._cusum(i, k, z, scales)
+            found[drift(k)] = self._cusum(i, k + LASTING * lasting, z, scales)
         alarms = []
         for name, (value, what, detail, back) in found.items():
             threshold = self.reference.thresholds.get(name, np.inf)
@@ -155,17 +156,20 @@ class Monitor:
             self._white[key] = result
         return self._white[key]
 
-    def _means(self, counts: Counts) -> tuple[NDArray[np.float64], dict[str, tuple[float, float]]]:
-        """z of each mean, and the energy scales [%] with their uncertainties."""
+    def _means(self, counts: Counts) -> tuple[Floats, dict[str, tuple[float, float]], Floats]:
+        """z of each mean, the energy scales [%] with their uncertainties, and the part of each standard deviation that
+        is the reference's own: the same in every section."""
         r = self.reference
         own, pair = r.variance_factors(counts.events, counts.pairs)
         shift = r.directions @ (counts.vector / counts.events - r.mean)
         sigma = np.sqrt(np.maximum(own * self._own + pair * self._pair, 1e-300))
         scales = {name: (float(shift[i]), float(sigma[i])) for i, name in enumerate(r.names) if r.responses[i]}
-        return shift / sigma, scales
+        own, pair = 1 / r.events, r.pairs / r.events**2
+        lasting = np.sqrt(np.maximum(own * self._own + pair * self._pair, 0)) / sigma
+        return shift / sigma, scales, lasting
 
     def _cusum(
-        self, i: int, allowance: float, z: Floats, scales: dict[str, tuple[float, float]]
+        self, i: int, allowance: Floats, z: Floats, scales: dict[str, tuple[float, float]]
     ) -> tuple[float, str, dict[str, Any], int]:
         sums, lengths = self._sums[i], self._lengths[i]
         sums[0], sums[1] = np.maximum(sums[0] + z - allowance, 0), np.maximum(sums[1] - z - allowance, 0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import released, spec
+from ad40 import defaults, released, spec
 from ad40.errors import HashMismatch, InputError
 from ad40.events import open_events
 from ad40.model import Model, read_model
@@ -29,7 +29,7 @@ def add_source(parser: argparse.ArgumentParser, model: bool = True) -> None:
     parser.add_argument("--per-lumi", type=int, metavar="N", help=text)
     parser.add_argument("--stream", metavar="SEED", help="of a TriggerRecord, only events that passed this seed")
     if model:
-        text = "model that scores an event file, folder or name (default: that of the record or reference)"
+        text = "model that scores an event file, folder or name (default: that of the reference or record)"
         parser.add_argument("--model", type=released.folder, metavar="MODEL", help=text)
 
 
@@ -49,6 +49,12 @@ def model_of_reference(reference: Reference, chosen: Path | None, path: Path) ->
     if model.network.hash != about["hash"]:
         raise HashMismatch(path, "hash of the model", about["hash"], f"{model.network.hash}, of {model.folder}")
     return model
+
+
+def model_of_file(path: Path) -> str | Path:
+    """The name of the model of a TriggerRecord; the default model for other files."""
+    with open_events(path) as file:
+        return str(file.attributes["models"][0]["name"]) if file.kind == "record" else defaults.MODEL
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import defaults
 from ad40.errors import InputError
 from ad40.files import file_hash, writable_folder, write_json
 from ad40.model import read_model
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for name, least in (("sections", 200), ("events", 100), ("seed", 0)):
         if getattr(args, name) < least:
             raise InputError("command line", f"--{name}", getattr(args, name), f"at least {least}")
-    model = read_model(args.model or defaults.MODEL)
+    model = read_model(args.model or options.model_of_file(args.file))
     writable_folder(args.output)
     loaded = options.load_events(args.file, model, args.part, args.per_lumi, args.stream, args.events)
     families = loaded.parent if loaded.parent is not None else np.arange(len(loaded.codes))

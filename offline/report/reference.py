@@ -41,7 +41,7 @@ def parts(document: dict[str, Any]) -> dict[str, list[Block]]:
 
 def _signals(document: dict[str, Any]) -> list[Block]:
     blocks: list[Block] = [Text("Intervals are 68 % and count families of correlated background events. No "
-                                "model has seen a signal, and none was chosen by one.")]  # fmt: skip
+                                "model learnt from a signal.")]  # fmt: skip
     head = ("score", "what", "AUC", *(f"signal [%] at FPR {rate}" for rate in document["rates"]))
     for signal, events in document["signal_events"].items():
         rows = []

@@ -89,17 +89,22 @@ def read_groups(folder: str | Path, numbers: list[int] | None, together: bool = 
         if number not in entries:
             raise InputError("command line", "--cluster", number, "one of " + ", ".join(map(str, sorted(entries))))
     parts = [tuple(wanted)] if together else [(number,) for number in wanted]
-    return [_group(result, part, entries[part[0]]) for part in parts]
+    return [_group(result, part, [entries[number] for number in part]) for part in parts]
 
 
-def _group(result: Result, numbers: tuple[int, ...], entry: dict[str, Any]) -> Group:
+def _group(result: Result, numbers: tuple[int, ...], entries: list[dict[str, Any]]) -> Group:
     data, here = result.events.source == DATA, np.isin(result.events.cluster, numbers)
     inside, simulation, others = (
         _events(result.events.take(rows)) for rows in (data & here, ~data & here, data & ~here)
     )
     if len(inside) < 2 or not len(others):
         raise InputError("command line", "--cluster", numbers[0], "a cluster with events in data, and others outside")
-    return Group(numbers, inside, simulation, others, entry, result.document)
+    cluster = result.events.cluster[~data & here]
+    for number, entry in zip(numbers, entries, strict=True):  # the comparison normalises them to the other clusters
+        own = cluster == number
+        if own.any():
+            simulation.weight[own] *= float(entry["expected"]) / simulation.weight[own].sum()
+    return Group(numbers, inside, simulation, others, entries[0], result.document)
 
 
 def _events(found: Assigned) -> Events:

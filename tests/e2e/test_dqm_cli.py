@@ -65,6 +65,11 @@ def test_a_prescaled_monitoring_seed_of_a_record(folder):
     assert document["record"] and document["events"] == 900 and document["sections"] == 3
     with h5py.File(record) as file:
         assert len(file["codes"]) > 900
+    # a reference of what the trigger kept, whose model the record names
+    assert main(["dqm", "reference", record, "--per-lumi", "200", "--sections", "200",
+                 "--output", str(folder / "of_record")]) == 0  # fmt: skip
+    made = json.loads((folder / "of_record" / "reference.json").read_text())
+    assert made["model"]["name"] == "ad40_small" and made["lepton_pt"] == 23.0
     # a seed that is not in the record, and the record of another model
     assert main(["dqm", "watch", record, *arguments, "--stream", "AD40", "--output", str(folder / "n")]) == 2
     assert main(["dqm", "watch", str(folder / "other.h5"), *arguments, "--output", str(folder / "n")]) == 2

@@ -260,6 +260,16 @@ def test_means_fluctuate_as_the_tests_think(reference, pool):
     assert np.abs(z.mean(axis=0)).max() < 1.2 and np.abs(z.std(axis=0) - 1).max() < 0.2
 
 
+def test_what_the_reference_is_off_by_is_no_drift(reference, pool, monkeypatch):
+    largest = {}
+    for lasting in (monitors.LASTING, 0.0):
+        monkeypatch.setattr(monitors, "LASTING", lasting)
+        monitor, rng = Monitor(reference), np.random.default_rng(12)
+        largest[lasting] = [monitor.step(pool.section(rng, 4000)).values[drift(0.5)] for _ in range(60)]
+    slow, blind = largest.values()
+    assert max(slow) < 20 and slow[-1] < 10 and max(blind) > 2 * max(slow)  # the one grows without end
+
+
 def test_events_of_one_parent_are_counted_as_correlated(events, model):
     codes, score, _ = (a[:6000] for a in events)
     twice = [np.repeat(a, 2, axis=0) for a in (codes, score, np.arange(6000))]
