@@ -47,7 +47,7 @@ VERBS = {
     "jets": ("offline.jets.verb", "offline", "jets of events, anomaly models on them, and searches with their scores"),
     "hlt": ("offline.hlt.verb", "offline", "a model in full precision behind the trigger: rates, decisions, latency"),
     "abcd": ("offline.abcd.verb", "offline", "two decorrelated scores, and the background of their common tail"),
-    "cluster": ("offline.clusters.verb", "offline", "clusters of triggered events against simulation, and a seed for one"),
+    "cluster": ("offline.clusters.verb", "offline", "clusters of triggered events against simulation, a seed for one"),
     "search": ("offline.search.run", "offline", "resonances in a TriggerRecord, or a whole analysis: events to limits"),
     "calibrate": ("offline.statistics.calibrate", "offline", "coverage of the p-values of the bump hunt, its power"),
     "dqm": ("offline.dqm.verb", "offline", "data quality: every lumi section beside a reference, alarms, time to find"),

@@ -16,6 +16,8 @@ background efficiency f of a score,
 over the efficiencies `EFFICIENCIES` of both scores, which is what ABCD asks for and nothing else (the term for the
 closure itself of ABCDisCoTEC, arXiv 2506.08826, in another form). With `closure=0` the training is the published one.
 
+A map made of events that were not trained on takes out what is left (`offline.abcd.flat`).
+
 Scores are ln MSE. Both terms depend on the order of the errors, or nearly: dCorr is taken of ln MSE as well, since the
 few largest errors would otherwise be all that it sees of a batch.
 """
@@ -38,6 +40,7 @@ from ad40.files import read_yaml, sha256_of, writable_folder, write_yaml
 from ad40.objects import N_INPUTS
 from ad40.progress import Progress
 from ad40.schema import Node
+from offline.abcd.flat import Flat, flat
 from offline.autoencoder.networks import keras
 
 VERSION = 1
@@ -67,7 +70,7 @@ Floats = NDArray[np.float32]
 class DoubleSettings:
     """How to build and train it. hidden: units of the encoder, mirrored in the decoder. angles: weight of the squared
     error of eta and phi, of which little can be known, over that of pt. Published: hidden 256-128-64-32-5, alpha 10,
-    batches of 10,000, learning rate 1e-4, closure 0, angles 1."""
+    batches of 10,000, learning rate 1e-4, closure 0, angles 1, flat 0. flat: bins of `offline.abcd.flat`, or 0."""
 
     hidden: tuple[int, ...] = (128, 64, 32, 10)
     alpha: float = 10.0
@@ -77,10 +80,11 @@ class DoubleSettings:
     learning_rate: float = 2e-3
     epochs: int = 25
     patience: int = 8
+    flat: int = 30
     seed: int = 40
 
     def __post_init__(self) -> None:
-        least = {"alpha": 0, "closure": 0, "angles": 0, "batch": 16, "epochs": 1, "patience": 1, "seed": 0}
+        least = {"alpha": 0, "closure": 0, "angles": 0, "batch": 16, "epochs": 1, "patience": 1, "flat": 0, "seed": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < 1e9:
@@ -101,6 +105,7 @@ class DoubleAutoencoder:
     training: dict[str, Any] = field(default_factory=dict)
     nets: list[Any] = field(default_factory=list)
     scale: Floats = field(default_factory=lambda: np.ones(N_INPUTS, np.float32))
+    flat: Flat | None = None
     fitted: bool = False
     _scorer: Callable[..., Any] | None = None
 
@@ -183,7 +188,7 @@ class DoubleAutoencoder:
         parts = tf.function(self.losses, input_signature=kinds)
         best, best_epoch, kept = np.inf, 0, [net.get_weights() for net in self.nets]
         random = np.random.default_rng([own.seed, 3])
-        self.history, self.fitted = [], False
+        self.history, self.fitted, self.flat = [], False, None
         with Progress(own.epochs * steps, "fit double autoencoder", "batches") as progress:
             while len(self.history) < own.epochs and len(self.history) - best_epoch < own.patience:
                 total, order = 0.0, random.permutation(len(inputs))
@@ -207,9 +212,17 @@ class DoubleAutoencoder:
         self.training = {"events": len(inputs), "validation_events": len(validation), "best_epoch": best_epoch,
                          "seconds": round(time.perf_counter() - start, 1)}  # fmt: skip
 
+    def flatten(self, inputs: Floats, weights: Floats | None = None) -> None:
+        """Learn the map of `offline.abcd.flat` from inputs (n, 57) that the networks have not seen: what they have
+        learnt by heart is more independent there than elsewhere. Raises `InputError` with too few events."""
+        self.flat = None
+        self.flat = flat(self.score(inputs), self.settings.flat, weights) if self.settings.flat else None
+        self.training["flat_events"] = len(inputs)
+
     def score(self, inputs: Floats) -> Floats:
-        """ln MSE of both of inputs (n, 57): float32 (n, 2), larger is more anomalous. Raises `InputError` before a
-        fit, and where a score is not finite."""
+        """ln MSE of both of inputs (n, 57), of the second -log10 of its p-value among events of like first score where
+        that was learnt: float32 (n, 2), larger is more anomalous. Raises `InputError` before a fit, and where a score
+        is not finite."""
         import tensorflow as tf
 
         if not self.fitted:
@@ -221,13 +234,14 @@ class DoubleAutoencoder:
         if not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
             raise InputError("double autoencoder", f"scores of event {row}", found[row].tolist(), "finite numbers")
-        return found
+        return found if self.flat is None else self.flat(found)
 
     def state(self) -> dict[str, Floats]:
         """All numbers learnt, by name."""
         found = {f"autoencoder{n + 1}.{i}": array for n, net in enumerate(self.nets)
                  for i, array in enumerate(net.get_weights())}  # fmt: skip
-        return found | {"scale": self.scale}
+        curves = {} if self.flat is None else {"flat.centre": self.flat.centre, "flat.knots": self.flat.knots}
+        return found | {"scale": self.scale} | curves
 
     @property
     def hash(self) -> str:
@@ -314,6 +328,8 @@ def load(folder: str | Path) -> DoubleAutoencoder:
         for n, net in enumerate(model.nets):
             net.set_weights([state.pop(f"autoencoder{n + 1}.{i}") for i in range(len(net.get_weights()))])
         model.scale = state.pop("scale").reshape(N_INPUTS)
+        if "flat.knots" in state:
+            model.flat = Flat(state.pop("flat.centre"), state.pop("flat.knots"))
     except (KeyError, ValueError) as error:
         expected = "those of the settings in its card"
         raise InputError(folder / WEIGHTS, "weights", f"of other names or shapes ({error})", expected) from error

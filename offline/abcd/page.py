@@ -51,8 +51,8 @@ def plane(test: Sample, summary: dict[str, Any]) -> Plane:
         low, high = min(low, cuts[i]), max(high, cuts[i])
         edges.append(np.linspace(float(low), float(high) or 1.0, PLANE + 1))
     counts = np.histogram2d(test.score[:, 0].astype(float), test.score[:, 1].astype(float), edges)[0]
-    names = tuple(f"ln {name}" if name.startswith("MSE") else name for name in summary["scores"])
-    return Plane((names[0], names[1]), (edges[0].tolist(), edges[1].tolist()), counts.tolist(), (cuts[0], cuts[1]))
+    one, two = summary["scores"]
+    return Plane((one, two), (edges[0].tolist(), edges[1].tolist()), counts.tolist(), (cuts[0], cuts[1]))
 
 
 def write(folder: Path, summary: dict[str, Any]) -> Path:

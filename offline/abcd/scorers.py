@@ -18,7 +18,7 @@ from ad40.network import Network
 from offline.abcd import double
 from offline.inputs import Inputs, standardised
 
-FIRST, SECOND = "MSE 1", "MSE 2"
+FIRST, SECOND, FLAT = "ln MSE 1", "ln MSE 2", "-log10 p of MSE 2 given MSE 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,8 @@ def read_scores(models: Sequence[str | Path]) -> TwoScores:
     """
     if len(models) == 1 and (Path(models[0]) / double.DOCUMENT).is_file():
         model = double.load(models[0])
-        return TwoScores(double.KIND, (FIRST, SECOND), model.hash, lambda some: model.score(standardised(some.codes)),
+        names = (FIRST, SECOND if model.flat is None else FLAT)
+        return TwoScores(double.KIND, names, model.hash, lambda some: model.score(standardised(some.codes)),
                          (), model.training)  # fmt: skip
     if len(models) != 2:
         raise InputError("command line", "MODEL", ", ".join(map(str, models)),
