@@ -289,7 +289,9 @@ def test_lhe_files_that_are_none(tmp_path: Path) -> None:
         open_objects(no_init)
     text = tmp_path / "notes.txt"
     text.write_text("nothing")
-    with pytest.raises(InputError, match="content is b'nothing'; expected HDF5, ROOT, an LHE file or a CSV of Dark Machines"):
+    with pytest.raises(
+        InputError, match="content is b'nothing'; expected HDF5, ROOT, an LHE file or a CSV of Dark Machines"
+    ):
         open_objects(text)
     with pytest.raises(InputError, match="file is No such file"):
         open_objects(tmp_path / "absent.lhe")

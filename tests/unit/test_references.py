@@ -81,7 +81,9 @@ def test_signals_are_more_anomalous(fitted, other):
     for kind, one in fitted.items():
         figures, curves = compare.judge(one.score(other), {"s": one.score(signal)}, other.parent)
         assert figures["s"]["auc"][1] > 0.7 or kind == "discriminator", kind  # which has no time to learn here
-        assert 0.95 < curves["s"][-1] <= 1 and curves["s"][0] is None, kind  # at an FPR of 1 some lie below all background
+        assert 0.95 < curves["s"][-1] <= 1 and curves["s"][0] is None, (
+            kind
+        )  # at an FPR of 1 some lie below all background
 
 
 @pytest.mark.parametrize("kind", DENSE)
