@@ -31,7 +31,7 @@ The background is learnt from the train part of the events that the trigger sees
 DIR becomes a model folder: ad40 compile DIR, ad40 trigger EVENTS --model ad40_balanced DIR, ad40 verify DIR, ...
 example: ad40 cluster seed build/cluster --cluster 7 --background training/benchmark/background.h5 --output build/c7"""
 SUMMARY = "seed.json"
-MOST = 150000  # background events to learn from
+MOST = 100000  # background events to learn from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -191,7 +191,7 @@ def test_a_tree_ranks_as_that_of_scikit_learn() -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     (sample, seen), one = toy(), Settings(8.0)
-    rule = learn.boosted(sample, seen, one, 1, 3, 0.0)
+    rule = learn.boosted(sample, seen, one, 1, 3, 1.0, 0.0)
     x = np.concatenate([sample.data, seen.table])
     y = np.repeat([1, 0], [len(sample.data), len(seen.table)])
     weight = np.concatenate([np.full(len(sample.data), 1 / len(sample.data)), seen.hz / seen.hz.sum()]) * len(x)
