@@ -4,8 +4,8 @@ Cuts are found by peeling (PRIM: Friedman and Fisher, Stat. Comput. 9 (1999) 123
 most background for what it loses of the excess is tightened by a few percent, until the rate is reached. Trees are
 boosted (scikit-learn's HistGradientBoostingClassifier): data of the cluster against what the trigger sees and, with
 some weight, against the simulated events of the cluster, which most of its data are like; their leaf values are rounded
-to whole numbers. The threshold is the lowest whose rate is not above the target. Of all kinds the one is taken that
-keeps most of the excess among events that none of them has seen.
+to whole numbers. The threshold is the lowest whose rate, on other events, is not above the target. Of all kinds the one
+is taken that keeps most of the excess among events that none of them has seen.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Input:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rule and its threshold. kept: share of the excess of events that it has not seen; hz: on those it has."""
+    """A rule and its threshold. kept: share of the excess of events that it has not seen; hz: where the
+    threshold comes from."""
 
     kind: str
     rule: Rule
@@ -86,16 +87,17 @@ class Candidate:
 
 
 def candidates(
-    learn: Sample, seen: Input, choose: Sample, settings: Settings, kinds: Sequence[str] = KINDS
+    learn: Sample, seen: Input, hold: Input, choose: Sample, settings: Settings, kinds: Sequence[str] = KINDS
 ) -> list[Candidate]:
-    """Candidates, one of each kind, the best first. choose: events of the cluster to choose by. Raises `CheckError`
-    when there is no excess, or no kind has a rule of the rate that keeps any of it."""
+    """Candidates, one of each kind, the best first. hold: other events of what the trigger sees, for the thresholds of
+    trees, and for cuts; choose: other events of the cluster, to choose by. Raises `CheckError` when there is no excess,
+    or no kind has a rule of the rate that keeps any of it."""
     if learn.excess.total <= 0 or choose.excess.total <= 0:
         raise CheckError("the data of the cluster do not exceed what simulation expects: there is nothing to learn")
     rules: list[tuple[str, Rule]] = []
     for kind in kinds:
         if kind == "cuts":
-            rules.append((kind, peel(learn, seen, settings)))
+            rules.append((kind, peel(learn, hold, settings)))
         else:
             trees = 1 if kind == "tree" else settings.trees
             depth = settings.depth if kind == "tree" else min(settings.depth, 3)
@@ -105,10 +107,10 @@ def candidates(
             rules += [(kind, boosted(learn, seen, settings, trees, depth, *mixture)) for mixture in mixtures]
     found = []
     for kind, rule in rules:
-        score = rule.score(seen.table)
-        cut = rule.highest if kind == "cuts" else threshold(score, seen.hz, settings.rate_hz)
+        score = rule.score(hold.table)
+        cut = rule.highest if kind == "cuts" else threshold(score, hold.hz, settings.rate_hz)
         kept = choose.excess.share(rule.score(choose.data) >= cut, rule.score(choose.known) >= cut)
-        hz = float(seen.hz[score >= cut].sum())
+        hz = float(hold.hz[score >= cut].sum())
         if kept > 0 and 0 < cut <= rule.highest and hz <= settings.rate_hz:
             found.append(Candidate(kind, rule, cut, kept, hz))
     best: dict[str, Candidate] = {}
