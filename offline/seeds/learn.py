@@ -4,8 +4,8 @@ Cuts are found by peeling (PRIM: Friedman and Fisher, Stat. Comput. 9 (1999) 123
 most background for what it loses of the excess is tightened by a few percent, until the rate is reached. Trees are
 boosted (scikit-learn's HistGradientBoostingClassifier): data of the cluster against what the trigger sees and, with
 some weight, against the simulated events of the cluster, which most of its data are like; their leaf values are rounded
-to whole numbers. The threshold is the lowest whose rate is not above the target. Of all kinds the one is taken that
-keeps most of the excess among events that none of them has seen.
+to whole numbers. The threshold is the lowest whose rate, on other events, is not above the target. Of all kinds the one
+is taken that keeps most of the excess among events that none of them has seen.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Settings:
     """How rules are learnt. rate_hz: target; max_cuts: different cuts; peel: share of the cluster that one step may
-    lose; depth, trees, shrinkage: of trees; against: weights, all tried, of the simulated events of the cluster, that
-    of what the trigger sees is 1 and so is that of the data; seed: of all that is drawn."""
+    lose; depth, trees, shrinkage: of trees; mixtures: of what trees are learnt from, all tried: weight of the data, and
+    of the simulated events of the cluster over that, with 1 of what the trigger sees. The less the data weigh, the more
+    the trees look at where the background is least; seed: of all that is drawn."""
 
     rate_hz: float
     max_cuts: int = 5
@@ -41,7 +42,7 @@ class Settings:
     depth: int = 4
     trees: int = 8
     shrinkage: float = 0.3
-    against: tuple[float, ...] = (0.0, 2.0)
+    mixtures: tuple[tuple[float, float], ...] = ((1.0, 2.0), (0.1, 2.0), (0.1, 0.0), (0.01, 0.0))
     seed: int = 40
 
 
@@ -75,7 +76,8 @@ class Input:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rule and its threshold. kept: share of the excess of events that it has not seen; hz: on those it has."""
+    """A rule and its threshold. kept: share of the excess of events that it has not seen; hz: where the
+    threshold comes from."""
 
     kind: str
     rule: Rule
@@ -85,27 +87,30 @@ class Candidate:
 
 
 def candidates(
-    learn: Sample, seen: Input, choose: Sample, settings: Settings, kinds: Sequence[str] = KINDS
+    learn: Sample, seen: Input, hold: Input, choose: Sample, settings: Settings, kinds: Sequence[str] = KINDS
 ) -> list[Candidate]:
-    """Candidates, one of each kind, the best first. choose: events of the cluster to choose by. Raises `CheckError`
-    when there is no excess, or no kind has a rule of the rate that keeps any of it."""
+    """Candidates, one of each kind, the best first. hold: other events of what the trigger sees, for the thresholds of
+    trees, and for cuts; choose: other events of the cluster, to choose by. Raises `CheckError` when there is no excess,
+    or no kind has a rule of the rate that keeps any of it."""
     if learn.excess.total <= 0 or choose.excess.total <= 0:
         raise CheckError("the data of the cluster do not exceed what simulation expects: there is nothing to learn")
     rules: list[tuple[str, Rule]] = []
     for kind in kinds:
         if kind == "cuts":
-            rules.append((kind, peel(learn, seen, settings)))
+            rules.append((kind, peel(learn, hold, settings)))
         else:
             trees = 1 if kind == "tree" else settings.trees
             depth = settings.depth if kind == "tree" else min(settings.depth, 3)
-            against = settings.against if len(learn.known) else (0.0,)
-            rules += [(kind, boosted(learn, seen, settings, trees, depth, weight)) for weight in against]
+            mixtures = settings.mixtures
+            if not len(learn.known):
+                mixtures = tuple(dict.fromkeys((weight, 0.0) for weight, _ in mixtures))
+            rules += [(kind, boosted(learn, seen, settings, trees, depth, *mixture)) for mixture in mixtures]
     found = []
     for kind, rule in rules:
-        score = rule.score(seen.table)
-        cut = rule.highest if kind == "cuts" else threshold(score, seen.hz, settings.rate_hz)
+        score = rule.score(hold.table)
+        cut = rule.highest if kind == "cuts" else threshold(score, hold.hz, settings.rate_hz)
         kept = choose.excess.share(rule.score(choose.data) >= cut, rule.score(choose.known) >= cut)
-        hz = float(seen.hz[score >= cut].sum())
+        hz = float(hold.hz[score >= cut].sum())
         if kept > 0 and 0 < cut <= rule.highest and hz <= settings.rate_hz:
             found.append(Candidate(kind, rule, cut, kept, hz))
     best: dict[str, Candidate] = {}
@@ -184,21 +189,23 @@ def _tighter(ordered: Table, share: Floats, peel: float, below: bool, present: i
     return least if least <= high else None
 
 
-def boosted(sample: Sample, seen: Input, settings: Settings, trees: int, depth: int, against: float) -> Trees:
-    """Boosted trees with whole leaf values. against: weight of the simulated events of the cluster."""
+def boosted(
+    sample: Sample, seen: Input, settings: Settings, trees: int, depth: int, weight: float, against: float
+) -> Trees:
+    """Boosted trees with whole leaf values. weight, against: see `Settings`."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    parts = [(sample.data, 1, sample.excess.data, 1.0), (seen.table, 0, seen.hz, 1.0)]
+    parts = [(sample.data, 1, sample.excess.data, weight), (seen.table, 0, seen.hz, 1.0)]
     if against:
-        parts.append((sample.known, 0, sample.excess.known, against))
+        parts.append((sample.known, 0, sample.excess.known, weight * against))
     x = np.concatenate([table for table, *_ in parts])
     y = np.concatenate([np.full(len(table), of) for table, of, *_ in parts])
-    weight = np.concatenate([total * weights / weights.sum() for _, _, weights, total in parts])
+    weights = np.concatenate([total * each / each.sum() for _, _, each, total in parts])
     model = HistGradientBoostingClassifier(
         max_iter=trees, max_depth=depth, max_leaf_nodes=1 << depth, learning_rate=settings.shrinkage,
         early_stopping=False, min_samples_leaf=20, random_state=settings.seed,
     )  # fmt: skip
-    model.fit(x, y, sample_weight=weight * len(x))
+    model.fit(x, y, sample_weight=weights * len(x))
     predictors = [predictor for (predictor,) in model._predictors]
     values = [np.where(p.nodes["is_leaf"], p.nodes["value"], np.nan) for p in predictors]
     return Trees(tuple(_tree(p.nodes, whole) for p, whole in zip(predictors, _whole(values), strict=True)))

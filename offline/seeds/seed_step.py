@@ -31,7 +31,7 @@ The background is learnt from the train part of the events that the trigger sees
 DIR becomes a model folder: ad40 compile DIR, ad40 trigger EVENTS --model ad40_balanced DIR, ad40 verify DIR, ...
 example: ad40 cluster seed build/cluster --cluster 7 --background training/benchmark/background.h5 --output build/c7"""
 SUMMARY = "seed.json"
-MOST = 150000  # background events to learn from
+MOST, MOST_HELD = 100000, 300000  # background events to learn from, and to set thresholds on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     summary = {
         "result": str(args.result), "cluster": group.name, "clusters": list(group.numbers),
         "background": str(args.background),
-        "background_events": {"learnt": min(len(learnt), MOST), "judged": len(judged)},
+        "background_events": {"train part": len(learnt), "judged": len(judged)},
         "luminosity_cm2s": spec.ladder().luminosity_cm2s, "settings": asdict(settings),
         "model": {"folder": str(args.output), "name": name, "hash": network.hash, "kind": best.kind,
                   "threshold": best.threshold, "widths": list(network.widths), "rule": best.rule.text(names)},
@@ -119,11 +119,11 @@ def propose(
     group: Group, learnt: Inputs, hz: NDArray[np.float64], settings: Settings, kinds: Sequence[str] = KINDS
 ) -> list[Candidate]:
     """Candidates for a group, the best first. hz: rate of each event of the background."""
-    rng = np.random.default_rng(settings.seed)
-    rows = np.sort(rng.permutation(len(learnt))[:MOST])
-    share = hz[rows] * hz.sum() / hz[rows].sum()
-    seen = Input(quantities.table(learnt.codes[rows]), share)
-    return candidates(sample_of(group, LEARN), seen, sample_of(group, CHOOSE), settings, kinds)
+    order = np.random.default_rng(settings.seed).permutation(len(learnt))
+    n = min(MOST, len(learnt) // 2)
+    seen, hold = (Input(quantities.table(learnt.codes[rows]), hz[rows] * hz.sum() / hz[rows].sum())
+                  for rows in (order[:n], order[n : n + MOST_HELD]))  # fmt: skip
+    return candidates(sample_of(group, LEARN), seen, hold, sample_of(group, CHOOSE), settings, kinds)
 
 
 def sample_of(group: Group, part: str) -> Sample:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import math
 from pathlib import Path
@@ -19,6 +21,7 @@ from offline.abcd import double, estimate_step, pair_step
 from offline.abcd.closure import Sample, contamination, corner_table, cut_grid, cuts_of_corner, row_of, systematic_of
 from offline.abcd.counts import count, region_of, significance
 from offline.abcd.flat import flat
+from offline.autoencoder.networks import keras
 from offline.jets.decorrelate import distance_correlation
 from offline.report.page import Picture, Section, Table
 from offline.report.sections import Run
@@ -26,6 +29,14 @@ from offline.report.sections import Run
 SAMPLE = defaults.BACKGROUND
 FOLDER = SAMPLE.parent
 RNG = np.random.default_rng(8)
+
+
+def tensorflow():
+    """TensorFlow as `offline` sets it up: imported by itself it would choose a Keras that others cannot use."""
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("Keras is not installed (offline extra)")
+    keras()
+    return importlib.import_module("tensorflow")
 
 
 def independent(n: int, seed: int) -> np.ndarray:
@@ -143,7 +154,7 @@ def test_signal_in_the_control_regions_hides_itself():
 
 
 def test_distance_correlation_is_that_of_numpy_and_weights_are_copies():
-    tf = pytest.importorskip("tensorflow")
+    tf = tensorflow()
     x, y = RNG.standard_normal((2, 200)).astype(np.float32)
     y += 0.5 * x**2
     found = float(double.distance_correlation(tf.constant(x), tf.constant(y), tf.ones(200)))
@@ -155,7 +166,7 @@ def test_distance_correlation_is_that_of_numpy_and_weights_are_copies():
 
 
 def test_closure_term_is_of_the_tails():
-    tf = pytest.importorskip("tensorflow")
+    tf = tensorflow()
     score = np.log(independent(20_000, 10)).astype(np.float32)
     free = float(double.joint_efficiencies(tf.constant(score), tf.ones(len(score))))
     tail = score.copy()
@@ -173,7 +184,7 @@ def toy(n: int, seed: int) -> np.ndarray:
 
 
 def test_training_makes_errors_independent_is_reproducible_and_kept(tmp_path):
-    pytest.importorskip("keras")
+    tensorflow()
     settings = {"hidden": (16, 4), "epochs": 6, "batch": 1000, "learning_rate": 0.01, "seed": 3}
     train, held, test = toy(6000, 1), toy(2000, 2), toy(6000, 3)
     models = {}
@@ -210,7 +221,7 @@ def test_settings_are_checked(wrong):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    pytest.importorskip("keras")
+    tensorflow()
     folder = tmp_path_factory.mktemp("abcd") / "double"
     arguments = ["abcd", "train", str(SAMPLE), "--output", str(folder), "--events", "20000", "--set", "epochs=2"]
     more = ["--set", "hidden=16,4", "--set", "batch=1000", "--weights", "cross-section"]
@@ -252,7 +263,7 @@ def test_close_and_estimate_on_the_shipped_sample(trained, tmp_path):
 
 
 def test_what_was_learnt_from_is_no_test(tmp_path, capsys):
-    pytest.importorskip("keras")
+    tensorflow()
     folder = tmp_path / "all"
     arguments = ["abcd", "train", str(SAMPLE), "--part", "all", "--events", "2000", "--output", str(folder)]
     assert cli.main([*arguments, "--set", "epochs=1", "--set", "hidden=4", "--set", "batch=500"]) == 0

@@ -180,7 +180,7 @@ def toy(n: int = 4000, known: float = 0.0) -> tuple[Sample, Input]:
 @pytest.mark.parametrize("kind", learn.KINDS)
 def test_rules_find_what_is_new(kind: str, known: float) -> None:
     sample, seen = toy(known=known)
-    (found,) = learn.candidates(sample, seen, sample, Settings(8.0), [kind])
+    (found,) = learn.candidates(sample, seen, seen, sample, Settings(8.0), [kind])
     assert found.hz <= 8.0 and found.kept > 0.85  # both cuts keep 6 Hz of 100
     assert found.hz == pytest.approx(seen.hz[found.rule.score(seen.table) >= found.threshold].sum())
     if isinstance(found.rule, Cuts):
@@ -191,7 +191,7 @@ def test_a_tree_ranks_as_that_of_scikit_learn() -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     (sample, seen), one = toy(), Settings(8.0)
-    rule = learn.boosted(sample, seen, one, 1, 3, 0.0)
+    rule = learn.boosted(sample, seen, one, 1, 3, 1.0, 0.0)
     x = np.concatenate([sample.data, seen.table])
     y = np.repeat([1, 0], [len(sample.data), len(seen.table)])
     weight = np.concatenate([np.full(len(sample.data), 1 / len(sample.data)), seen.hz / seen.hz.sum()]) * len(x)
@@ -205,10 +205,10 @@ def test_nothing_to_learn_is_said() -> None:
     sample, seen = toy()
     like_all = Sample(seen.table, seen.table[:0], Excess.of(np.ones(len(seen.table)), np.ones(0)))
     with pytest.raises(CheckError, match="higher rate"):
-        learn.candidates(like_all, seen, like_all, Settings(1e-9), ["tree"])
+        learn.candidates(like_all, seen, seen, like_all, Settings(1e-9), ["tree"])
     none = Sample(sample.data, sample.data, Excess.of(np.ones(len(sample.data)), np.ones(len(sample.data))))
     with pytest.raises(CheckError, match="do not exceed"):
-        learn.candidates(none, seen, sample, Settings(8.0), ["tree"])
+        learn.candidates(none, seen, seen, sample, Settings(8.0), ["tree"])
 
 
 def test_excess_and_its_interval() -> None:

@@ -13,8 +13,9 @@ from ad40.model import read_model
 from ad40.split import TRAIN
 from training.datasets import Background
 
-EFFICIENCIES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
-"""Background efficiencies of the cuts on either score whose joint efficiency is to be the product."""
+EFFICIENCIES = (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02, 0.015, 0.01)
+"""Background efficiencies of the cuts on either score whose joint efficiency is to be the product: many, since integer
+scores come in steps."""
 
 POWER = 1.5  # of the product under the squared difference: 2 would count relative differences, 1 their significance
 NO_BACKGROUND = 2.0  # share of an event that is none
