@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="of the model (default cluster_N); its seed is AD40_NAME")
     parser.add_argument("--signal", type=Path, nargs="+", default=[], metavar="FILE",
                         help="events of signals, to say what share of them the seed keeps")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=40, metavar="N", help="of what is drawn (default %(default)s)")
+    parser.add_argument("--random-seed", type=int, default=40, metavar="N",
+                        help="of all that is drawn (default %(default)s)")  # fmt: skip
     defaults.add_board_options(parser)
 
 
@@ -105,7 +106,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     for name, value, most in (("--max-cuts", args.max_cuts, 20), ("--trees", args.trees, 50)):
         if not 1 <= value <= most:
             raise InputError("command line", name, value, f"1 to {most}")
-    return Settings(args.rate, max_cuts=args.max_cuts, trees=args.trees, seed=args.seed)
+    return Settings(args.rate, max_cuts=args.max_cuts, trees=args.trees, seed=args.random_seed)
 
 
 def _others(path: Path) -> Inputs:
