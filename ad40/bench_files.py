@@ -16,7 +16,7 @@ from typing import Any
 
 import h5py
 
-from ad40 import cluster, hdf5
+from ad40 import hdf5, workers
 from ad40.errors import CheckError, InputError, MissingTool
 from ad40.model import Trigger
 from ad40.trigger import trigger
@@ -73,7 +73,7 @@ def _on_one_core(file: Path, output: Path, board: Trigger) -> int:
     return os.getpid()
 
 
-def scaling(board: Trigger, sample: Path, n: int, workers: Sequence[int] = (1, 2)) -> dict[int, float]:
+def scaling(board: Trigger, sample: Path, n: int, counts: Sequence[int] = (1, 2)) -> dict[int, float]:
     """Median events/s of `ad40 trigger` on eight files of n events each, by the number of workers of a cluster that
     runs already."""
     try:
@@ -86,16 +86,16 @@ def scaling(board: Trigger, sample: Path, n: int, workers: Sequence[int] = (1, 2
         n = repeat_sample(sample, files[0], n)
         for file in files[1:]:
             shutil.copyfile(files[0], file)
-        jobs = [cluster.Job(_on_one_core, file, cluster.output_of(file, Path(scratch) / "out"), {"board": board})
+        jobs = [workers.Job(_on_one_core, file, workers.output_of(file, Path(scratch) / "out"), {"board": board})
                 for file in files]  # fmt: skip
-        for count in workers:
+        for count in counts:
             with distributed.LocalCluster(  # type: ignore[no-untyped-call]
                 n_workers=count, threads_per_worker=1, dashboard_address=":0", local_directory=scratch,
             ) as running:  # fmt: skip
                 taken = []
                 for turn in range(4):  # the first starts the workers' imports
                     start = time.perf_counter()
-                    done, failures = cluster.run_all(jobs, running.scheduler_address)
+                    done, failures = workers.run_all(jobs, running.scheduler_address)
                     taken.append(time.perf_counter() - start)
                     if failures or (turn and len({pid for _, pid in done}) != count):
                         raise CheckError(f"the bench of {count} workers failed: {failures}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import cluster, defaults, expect, hdf5, objects, patterns, record, spec, ugt
+from ad40 import defaults, expect, hdf5, objects, patterns, record, spec, ugt, workers
 from ad40.differences import Differences
 from ad40.errors import CheckError, InputError
 from ad40.events import open_events
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", type=Path, metavar="FILE", help="with EVENTS.h5: write them as patterns too")
     parser.add_argument("--clock", metavar="NAME",
                         help="configuration of spec/latency.yaml for lanes written from events or vectors")  # fmt: skip
-    cluster.add_options(parser)
+    workers.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def _many(args: argparse.Namespace, board: Trigger) -> dict[str, Any]:
             raise InputError("command line", f"--{option}", getattr(args, option), "one file of events with it")
     if args.output.exists() and not args.output.is_dir():
         raise InputError(args.output, "output", "a file", "a folder, for several files of events")
-    files = cluster.ordered(args.events)
-    jobs = [cluster.Job(_job, file, cluster.output_of(file, args.output), {"board": board}) for file in files]
-    done, failures = cluster.run_all(jobs, args.cluster, args.workers, args.retries)
+    files = workers.ordered(args.events)
+    jobs = [workers.Job(_job, file, workers.output_of(file, args.output), {"board": board}) for file in files]
+    done, failures = workers.run_all(jobs, args.cluster, args.workers, args.retries)
     for _, summary in done:
         _show(summary)
     parts = [{"file": str(file), **summary} for file, summary in done]
-    return cluster.conclude({"files": parts, "events": sum(part["events"] for part in parts)}, failures)
+    return workers.conclude({"files": parts, "events": sum(part["events"] for part in parts)}, failures)
 
 
 def _events(

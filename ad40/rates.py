@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40 import cluster, defaults, spec
+from ad40 import defaults, spec, workers
 from ad40.cli import load
 from ad40.errors import InputError, OutputError
 from ad40.files import atomic_path, writable_folder, write_json
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--bunches", type=int, metavar="N", help="colliding bunches of the orbit, for rates")
     parser.add_argument("--plots", action="store_true", help="draw the figures too, into DIR/plots")
-    cluster.add_options(parser)
+    workers.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     pictures = load("offline.report.rates", "offline") if args.plots else None
     board = read_trigger(args.model, args.menu)
     writable_folder(args.output)
-    files = cluster.ordered(args.files)
+    files = workers.ordered(args.files)
     threads = {"threads": 1} if len(files) > 1 or args.cluster else {}
-    jobs = [cluster.Job(tally, file, None, {"board": board, **threads}) for file in files]
-    done, failures = cluster.run_all(jobs, args.cluster, args.workers, args.retries)
+    jobs = [workers.Job(tally, file, None, {"board": board, **threads}) for file in files]
+    done, failures = workers.run_all(jobs, args.cluster, args.workers, args.retries)
     samples: dict[str, Tally] = {}
     for _, one in done:
         samples[one.sample] = samples[one.sample] + one if one.sample in samples else one
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with atomic_path(args.output / "rates.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"written: {args.output / 'rates.json'}")
-    return cluster.conclude(document, failures)
+    return workers.conclude(document, failures)
 
 
 def summarise(samples: dict[str, Tally], board: Trigger, bunches: int | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ad40 import cluster, defaults, merge, record
+from ad40 import defaults, merge, record, workers
 from ad40.errors import InputError
 from ad40.events import open_events
 from ad40.files import file_hash
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prescale column, from a lumi section on; by default the first of the menu throughout",
     )  # fmt: skip
     parser.add_argument("--run", type=int, default=1, dest="run_number", help="run number to record (default 1)")
-    cluster.add_options(parser)
+    workers.add_options(parser)
 
 
 def trigger(
@@ -97,22 +97,22 @@ def _many(args: argparse.Namespace, board: Trigger, schedule: dict[int, int]) ->
     """A record of each file, and all of them in one."""
     if not args.output.is_dir() and args.output.exists():
         raise InputError(args.output, "output", "a file", "a folder, for several files of events")
-    files = cluster.ordered(args.events)
+    files = workers.ordered(args.events)
     (args.output / MERGED).unlink(missing_ok=True)  # one from before would look like that of these files
     jobs = [
-        cluster.Job(_job, file, cluster.output_of(file, args.output),
+        workers.Job(_job, file, workers.output_of(file, args.output),
                     {"board": board, "run_number": args.run_number + i, "schedule": schedule})
         for i, file in enumerate(files)
     ]  # fmt: skip
-    done, failures = cluster.run_all(jobs, args.cluster, args.workers, args.retries)
-    parts = [(file, summary, cluster.output_of(file, args.output)) for file, summary in done]
+    done, failures = workers.run_all(jobs, args.cluster, args.workers, args.retries)
+    parts = [(file, summary, workers.output_of(file, args.output)) for file, summary in done]
     summary: dict[str, Any] = {
         "files": [{"file": str(file), "output": str(part), **s} for file, s, part in parts],
     }
     if failures:
-        return cluster.conclude(summary, failures)
+        return workers.conclude(summary, failures)
     merged = merge.merge([part for _, _, part in parts], args.output / MERGED, board)
-    return cluster.conclude(merged | summary | {"output": str(args.output / MERGED)}, failures)
+    return workers.conclude(merged | summary | {"output": str(args.output / MERGED)}, failures)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -19,7 +19,7 @@ WAIST_PACKAGES = {"numpy", "h5py", "yaml"}
 # imported when such a file is opened, or a cluster is asked for; named where it is missing
 OPTIONAL = {
     "l1data.py": {"pyarrow"},
-    "cluster.py": {"dask", "distributed"},
+    "workers.py": {"dask", "distributed"},
     "bench_files.py": {"distributed"},
     "dataframe.py": {"hdf5plugin"},
 }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ad40 import cluster, record
+from ad40 import record, workers
 from ad40.cli import main
 from ad40.errors import InputError, MissingTool
 from ad40.events import write_hw_sample
@@ -105,14 +105,14 @@ def dies_once(file: Path, output: Path, *, board: Any, marker: Path, victim: str
 def test_a_killed_worker_changes_nothing(files: list[Path], model_dir: Path, tmp_path: Path) -> None:
     board = read_trigger([model_dir])
 
-    def jobs(folder: Path, marker: Path) -> list[cluster.Job]:
+    def jobs(folder: Path, marker: Path) -> list[workers.Job]:
         options = {"board": board, "marker": marker, "victim": "3.h5"}
-        return [cluster.Job(dies_once, file, cluster.output_of(file, folder), options) for file in files]
+        return [workers.Job(dies_once, file, workers.output_of(file, folder), options) for file in files]
 
     marker = tmp_path / "killed"
-    done, failures = cluster.run_all(jobs(tmp_path / "one", marker), "local", workers=2)
+    done, failures = workers.run_all(jobs(tmp_path / "one", marker), "local", workers=2)
     assert int(marker.read_text()) != os.getpid() and failures == []  # a worker process did die
-    undisturbed, _ = cluster.run_all(jobs(tmp_path / "two", marker), "none")
+    undisturbed, _ = workers.run_all(jobs(tmp_path / "two", marker), "none")
     assert done == undisturbed and len(done) == len(files)
     assert tree(tmp_path / "one") == tree(tmp_path / "two")  # no half-written file either
 
@@ -123,8 +123,8 @@ def always_dies(file: Path, output: Path) -> None:
 
 
 def test_a_file_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
-    jobs = [cluster.Job(always_dies, tmp_path / name, None, {}) for name in ("1.h5", "2.h5")]
-    done, failures = cluster.run_all(jobs, "local", workers=1, retries=0)
+    jobs = [workers.Job(always_dies, tmp_path / name, None, {}) for name in ("1.h5", "2.h5")]
+    done, failures = workers.run_all(jobs, "local", workers=1, retries=0)
     assert [file.name for file, _ in done] == ["2.h5"]
     assert [failure.file.name for failure in failures] == ["1.h5"] and "KilledWorker" in failures[0].reason
 
@@ -169,29 +169,29 @@ def flaky(file: Path, output: Path | None, *, log: Path) -> int:
 
 def test_only_faults_of_the_machine_are_tried_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    jobs = [cluster.Job(flaky, Path(name), None, {"log": log}) for name in ("bad", "good")]
-    done, failures = cluster.run_all(jobs, "none", retries=2)
+    jobs = [workers.Job(flaky, Path(name), None, {"log": log}) for name in ("bad", "good")]
+    done, failures = workers.run_all(jobs, "none", retries=2)
     assert done == [(Path("good"), 3)] and failures == [
-        cluster.Failure(Path("bad"), "bad: codes is wrong; expected right")
+        workers.Failure(Path("bad"), "bad: codes is wrong; expected right")
     ]
     assert log.read_text().split() == ["bad", "good", "good", "good"]
 
 
 def test_bad_use(files: list[Path], model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="files of different folders or names"):
-        cluster.ordered([files[0], files[1], files[0]])
-    monkeypatch.setattr(cluster, "CONNECT", "1s")
+        workers.ordered([files[0], files[1], files[0]])
+    monkeypatch.setattr(workers, "CONNECT", "1s")
     with pytest.raises(InputError, match="a scheduler that answers"):
-        cluster.run_all([cluster.Job(flaky, files[0], None, {})], "tcp://127.0.0.1:9")
+        workers.run_all([workers.Job(flaky, files[0], None, {})], "tcp://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    jobs = [cluster.Job(flaky, file, None, {}) for file in files]
+    jobs = [workers.Job(flaky, file, None, {}) for file in files]
     with pytest.raises(MissingTool, match=r"ad40\[cluster\].*--cluster none"):
-        cluster.run_all(jobs, None)
+        workers.run_all(jobs, None)
 
 
 def test_workers_of_another_version_are_refused(tmp_path: Path) -> None:
-    failure = cluster.guarded(cluster.Job(flaky, Path("good"), None, {"log": tmp_path / "log"}), 0, "9.9")
-    assert isinstance(failure, cluster.Failure) and "this is 9.9" in failure.reason
+    failure = workers.guarded(workers.Job(flaky, Path("good"), None, {"log": tmp_path / "log"}), 0, "9.9")
+    assert isinstance(failure, workers.Failure) and "this is 9.9" in failure.reason
 
 
 def test_parquet_on_workers(codes: np.ndarray, model_dir: Path, tmp_path: Path, scheduler: str) -> None:
