@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import InputError
+from ad40.events import open_events
 from ad40.files import file_hash, writable_folder
 from offline.clusters import arguments, clustering, embedding, expectation, features, result, sample
 from offline.clusters.clustering import Clustering
@@ -88,6 +89,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _real(args: argparse.Namespace, seed: sample.Threshold | None) -> Whole:
     """Data of a file against simulation of another."""
+    with open_events(args.data) as file:
+        source = file.attributes.get("source", {}).get("sha256") if file.kind == "record" else None
+    if file_hash(args.simulation) in (source, file_hash(args.data)):
+        raise InputError(
+            args.simulation, "events", f"those of {args.data}", "simulated events that are not the data, too"
+        )
     data = sample.triggered(args.data, seed)
     simulation = sample.triggered(args.simulation, seed, weighted=not args.unweighted)
     random = np.random.default_rng(args.random_seed)

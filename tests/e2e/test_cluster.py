@@ -8,6 +8,7 @@ import pytest
 
 from ad40 import defaults
 from ad40.cli import main
+from ad40.events import open_events, write_hw_sample
 from offline.clusters.result import DATA, SIMULATION, read_events, read_result
 from offline.report.sections import Run
 from offline.report.write import build
@@ -41,10 +42,26 @@ def test_fit_and_assign_without_refitting(record, tmp_path, capsys):
     assert sum(summary["in_clusters"]) == summary["events"] == len(found)
 
 
-def test_data_against_simulation(record, tmp_path):
-    """Data are the events of the simulation: nothing to find, but of the composition that cross-sections give."""
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A record of the events of every second hard process, and a sample of the others."""
+    folder = tmp_path_factory.mktemp("halves")
+    with open_events(defaults.BACKGROUND) as file:
+        columns = {name: file.column(name) for name in ("process", "parent")}
+        for i in range(2):
+            rows = np.flatnonzero(columns["parent"] % 2 == i)
+            chosen = {name: column[rows] for name, column in columns.items()}
+            write_hw_sample(folder / f"{i}.h5", file.codes()[rows], chosen, file.attributes)
+    words = ["trigger", folder / "0.h5", "--model", "ad40_balanced", "--output", folder / "kept.h5"]
+    assert main([str(word) for word in words]) == 0
+    return folder / "kept.h5", folder / "1.h5"
+
+
+def test_data_against_simulation(halves, tmp_path):
+    """Data and simulation of one sample: nothing to find, but of the composition that cross-sections give."""
+    data_file, simulation = halves
     out = tmp_path / "run" / "cluster"
-    assert cluster("compare", record, "--simulation", defaults.BACKGROUND, *SMALL, "--unweighted", "--output", out) == 0
+    assert cluster("compare", data_file, "--simulation", simulation, *SMALL, "--unweighted", "--output", out) == 0
     found = read_result(out)
     assert (out / "cluster.html").stat().st_size > 10_000 and (out / "plots" / "occupancy.png").is_file()
     document = found.document
@@ -55,7 +72,7 @@ def test_data_against_simulation(record, tmp_path):
     simulated = found.events.take(np.flatnonzero(found.events.source == SIMULATION))
     assert simulated.weight.sum() == pytest.approx(len(data), rel=1e-4)
     weighted = tmp_path / "weighted"
-    assert cluster("compare", record, "--simulation", defaults.BACKGROUND, *SMALL, "--output", weighted) == 0
+    assert cluster("compare", data_file, "--simulation", simulation, *SMALL, "--output", weighted) == 0
     assert read_result(weighted).document["flagged"]
     (section,) = [s for s in build(Run(tmp_path / "run", defaults.SAMPLE)) if s.title.startswith("Clusters")]
     assert not section.missing and len(section.blocks) == 4
@@ -86,6 +103,13 @@ def test_calibrate_and_labels(tmp_path):
     assert cluster(*args, "--output", tmp_path) == 0
     found = json.loads((tmp_path / "labels.json").read_text())["clusters"]
     assert set(found["8"]) == {"all", "seen", "unseen"} and found["8"]["all"]["purity"] > 0.4
+
+
+def test_data_that_are_the_simulation_are_refused(record, tmp_path, capsys):
+    for data in (record, defaults.BACKGROUND):
+        assert cluster("compare", data, "--simulation", defaults.BACKGROUND, "--output", tmp_path / "out") == 2
+        assert "not the data" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*.json"))
 
 
 @pytest.mark.parametrize(
