@@ -66,7 +66,7 @@ class Occupancy:
         bottom.axhline(0, color=INK, lw=0.6)
         bottom.set_xlabel("cluster")
         bottom.set_xlim(-0.6, len(x) - 0.4)
-        step = max(1, len(x) // 40)
+        step = -(-len(x) // 25)
         bottom.set_xticks(x[::step], self.names[::step], fontsize=9)
         bottom.tick_params(axis="x", which="minor", bottom=False, top=False)
         label(top, None, None, self.status)
