@@ -56,6 +56,8 @@ VERBS = {
     "info": ("ad40.info", "", "explain a TriggerRecord, an event file or a model; list the released models"),
 }
 
+JSON = "write a machine-readable summary"
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -81,6 +83,19 @@ def load(module_name: str, extra: str) -> ModuleType:
         raise MissingTool(f"the package '{error.name}'", f"`pip install 'ad40[{extra}]'`") from error
 
 
+def _add_steps(parser: argparse.ArgumentParser, steps: dict[str, ModuleType]) -> None:
+    """One subcommand for each step of a verb whose module has `STEPS`: modules that are like those of verbs, by name."""
+    commands = parser.add_subparsers(dest="step", metavar="STEP", required=True)
+    for name, module in steps.items():
+        step = commands.add_parser(
+            name, help=module.HELP, description=module.HELP, epilog=getattr(module, "EPILOG", None),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        module.add_arguments(step)
+        # after the step too; SUPPRESS keeps one that was given before it
+        step.add_argument("--json", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=JSON)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 1 a check failed, 2 bad input or usage."""
     argv = sys.argv[1:] if argv is None else argv
@@ -96,10 +111,14 @@ def main(argv: list[str] | None = None) -> int:
             epilog=getattr(module, "EPILOG", None),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(parser)
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write a machine-readable summary")
+        steps = {name: load(path, extra) for name, path in getattr(module, "STEPS", {}).items()}
+        if steps:
+            _add_steps(parser, steps)
+        else:
+            module.add_arguments(parser)
+        parser.add_argument("--json", type=Path, metavar="FILE", help=JSON)
         args = parser.parse_args(argv[1:])
-        summary = module.run(args)
+        summary = (steps[args.step] if steps else module).run(args)
         if args.json:
             write_json(args.json, summary)
         return 0

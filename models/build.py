@@ -7,9 +7,6 @@ environment before TensorFlow is imported; this module sees to that.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ import numpy as np
 
 from ad40.errors import InputError, MissingTool
 from ad40.fixed import Fixed
+from ad40.startup import without_startup_lines
 from models.card import Card, read_card
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -25,25 +23,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: res
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a network this small is faster on the CPU
 
 
-@contextmanager
-def _without_startup_lines() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere: TensorFlow's C++ prints remarks about missing GPUs that no flag stops.
-
-    Python exceptions are not affected.
-    """
-    sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
 try:
-    with _without_startup_lines():
+    with without_startup_lines():
         import qkeras
         import tensorflow as tf
         import tf_keras

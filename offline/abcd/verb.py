@@ -1,12 +1,5 @@
 """`ad40 abcd`: two decorrelated scores, and the background of their common tail."""
 
-from __future__ import annotations
-
-import argparse
-from importlib import import_module
-from pathlib import Path
-from typing import Any
-
 HELP = "two decorrelated scores and the background of their common tail; `ad40 abcd STEP --help` explains each step"
 EPILOG = "example: ad40 abcd train training/benchmark/background.h5 --output build/double"
 
@@ -16,25 +9,4 @@ STEPS = {
     "pair": "offline.abcd.pair_step",
     "estimate": "offline.abcd.estimate_step",
 }
-"""Each module has HELP, EPILOG, add_arguments(parser) and run(args), as those of a verb."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One subcommand for each step."""
-    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
-    for name, path in STEPS.items():
-        module = import_module(path)
-        step = steps.add_parser(
-            name, help=module.HELP, description=module.HELP, epilog=getattr(module, "EPILOG", None),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
-        module.add_arguments(step)
-        # after the step too; SUPPRESS keeps one that was given before it
-        step.add_argument("--json", type=Path, metavar="FILE", default=argparse.SUPPRESS,
-                          help="write a machine-readable summary")  # fmt: skip
-
-
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Do the step."""
-    summary: dict[str, Any] = import_module(STEPS[args.step]).run(args)
-    return summary
+"""Each module has HELP, EPILOG, add_arguments(parser) and run(args), as those of a verb (`ad40.cli`)."""

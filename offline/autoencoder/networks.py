@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from ad40 import hdf5
 from ad40.errors import HashMismatch, InputError, MissingTool
+from ad40.startup import without_startup_lines
 from offline.rmm.layout import Layout
 
 SLOPE = 0.3
@@ -76,20 +76,6 @@ def network(name: str) -> Dense | Convolutional:
     return NETWORKS[name]
 
 
-@contextmanager
-def _without_startup_lines() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere: TensorFlow's C++ prints remarks about missing GPUs that no flag stops."""
-    sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
 @functools.cache
 def keras() -> Any:
     """The module `keras`, set up: TensorFlow backend, results that a second run repeats.
@@ -104,7 +90,7 @@ def keras() -> Any:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
-        with _without_startup_lines():
+        with without_startup_lines():
             import keras as module
             import tensorflow as tf
 

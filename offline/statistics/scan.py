@@ -6,7 +6,7 @@ same way, and the look-elsewhere effect over masses, streams and thresholds is i
 
 Long work is kept in a folder: WORK/sample.npz holds what is scanned, WORK/toys_<first>.npz the pseudo-experiments of
 one chunk. A rerun makes only what is missing, and more pseudo-experiments add to those there are. Chunks are made by
-threads of this process or by the workers of a Dask cluster (`ad40.cluster`) that see the folder; each toy depends on
+threads of this process or by the workers of a Dask cluster (`ad40.workers`) that see the folder; each toy depends on
 the seed and its number alone, so that the answer is the same.
 """
 
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ad40 import cluster
+from ad40 import workers
 from ad40.errors import CheckError, InputError
 from ad40.files import atomic_path, writable_folder
 from ad40.progress import Progress
@@ -68,8 +68,8 @@ def scan(
         _in_threads(sample, key, seed, missing, jobs or os.cpu_count() or 1, toys)
     else:
         options = [{"key": key, "seed": seed, "first": first, "n": n} for _, first, n in missing]
-        work_list = [cluster.Job(make_chunk, sample, c[0], o) for c, o in zip(missing, options, strict=True)]
-        _, failures = cluster.run_all(work_list, where, jobs, unit="chunks")
+        work_list = [workers.Job(make_chunk, sample, c[0], o) for c, o in zip(missing, options, strict=True)]
+        _, failures = workers.run_all(work_list, where, jobs, unit="chunks")
         if failures:
             reasons = "\n".join(f"  {f.reason}" for f in failures[:10])
             raise CheckError(f"scan: {len(failures)} of {len(missing)} chunks failed; the others are kept:\n{reasons}")
