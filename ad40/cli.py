@@ -84,7 +84,7 @@ def load(module_name: str, extra: str) -> ModuleType:
 
 
 def _add_steps(parser: argparse.ArgumentParser, steps: dict[str, ModuleType]) -> None:
-    """One subcommand for each step of a verb whose module has `STEPS`: modules that are like those of verbs, by name."""
+    """One subcommand for each step of a verb whose module has `STEPS`: modules like those of verbs, by name."""
     commands = parser.add_subparsers(dest="step", metavar="STEP", required=True)
     for name, module in steps.items():
         step = commands.add_parser(
