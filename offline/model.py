@@ -246,9 +246,10 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def parse_settings(kind: type[Settings], texts: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE as the type of the setting. Raises `InputError` with what there is."""
-    known = {f.name: f for f in fields(kind)}
+def parse_settings(kind: Any, texts: Sequence[str], without: Sequence[str] = ()) -> dict[str, Any]:
+    """NAME=VALUE as the type of the setting of a dataclass, those `without` left out. Raises `InputError` with what
+    there is."""
+    known = {f.name: f for f in fields(kind) if f.name not in without}
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -256,8 +257,11 @@ def parse_settings(kind: type[Settings], texts: Sequence[str]) -> dict[str, Any]
             raise InputError("command line", "--set", repr(text), "NAME=VALUE, NAME one of " + ", ".join(known))
         default = known[name].default
         try:
-            many = tuple(v for v in value.split(",") if v)
-            found[name] = many if isinstance(default, tuple) else type(default)(value)
+            if isinstance(default, tuple):
+                of = type(default[0])
+                found[name] = tuple(of(v) for v in value.split(",") if v or of is not str)
+            else:
+                found[name] = type(default)(value)
         except ValueError as error:
             raise InputError("command line", f"--set {name}", repr(value), f"a {type(default).__name__}") from error
     return found

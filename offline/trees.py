@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ad40.errors import MissingTool
 from offline.model import Arrays
 
 Floats = NDArray[np.float64]
@@ -91,6 +92,39 @@ def search_depth(n: NDArray[np.integer[Any]]) -> Floats:
     n = np.asarray(n, np.float64)
     more = 2 * (np.log(np.maximum(n - 1, 1)) + np.euler_gamma) - 2 * (n - 1) / n
     return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, more))
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """A fitted isolation forest. seen: entries that a tree saw."""
+
+    trees: Trees
+    seen: int
+
+    @classmethod
+    def fit(cls, x: NDArray[np.float32], trees: int, sample: int, seed: int) -> Isolation:
+        """A forest of entries x (n, k), of so many trees that see a sample each."""
+        try:
+            from sklearn.ensemble import IsolationForest
+        except ImportError as error:
+            raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[offline]'`") from error
+        found = IsolationForest(n_estimators=trees, max_samples=min(sample, len(x)), random_state=seed % 2**32).fit(x)
+        return cls(of_forest(found), int(found.max_samples_))
+
+    def score(self, x: NDArray[np.float32]) -> Floats:
+        """2^(-mean depth / depth of an unsuccessful search in a tree of as many entries), 0 to 1: (n,). x in float32,
+        as scikit-learn takes it: thresholds are on these numbers."""
+        usual = max(float(search_depth(np.array(self.seen))), 1e-12)
+        return 2.0 ** (-self.trees.sum(x.astype(np.float64)) / (len(self.trees.roots) * usual))
+
+    def arrays(self) -> Arrays:
+        """For `Model.state`."""
+        return self.trees.arrays() | {"seen": np.array(self.seen)}
+
+    @classmethod
+    def of(cls, arrays: Arrays, features: int) -> Isolation:
+        """From `arrays`. Raises as `Trees.of`."""
+        return cls(Trees.of(arrays, features), int(arrays["seen"]))
 
 
 def of_boosted(classifier: Any) -> Trees:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ad40.errors import InputError
+from offline.statistics import onoff
 
 REGIONS = ("A", "B", "C", "D")
 Reals = NDArray[np.float64]
@@ -98,17 +99,8 @@ def count(
 
 
 def significance(observed: float, background: float, error: float) -> float:
-    """Standard deviations by which a count exceeds a background that is known to +- error; negative below it.
-
-    The profile likelihood of a Poisson count whose background was measured in a Poisson control region with that
-    relative error (Cowan, Cranmer, Gross, Vitells, EPJC 71 (2011) 1554, in the form of ATL-PHYS-PUB-2020-025).
-    """
+    """Standard deviations by which a count exceeds a background that is known to +- error; negative below it
+    (`offline.statistics.onoff`). Raises `InputError` without a background."""
     if not (background > 0 and error >= 0 and observed >= 0):
         raise InputError("significance", "background", f"{background} +- {error}", "above 0 with an error from 0 on")
-    n, b, v = observed, background, error**2
-    if v < 1e-12 * b * b:
-        value = n * math.log(n / b) - (n - b) if n > 0 else b
-    else:
-        first = n * math.log(n * (b + v) / (b * b + n * v)) if n > 0 else 0.0
-        value = first - b * b / v * math.log1p(v * (n - b) / (b * (b + v)))
-    return math.copysign(math.sqrt(2 * max(value, 0.0)), n - b)
+    return onoff.significance(observed, background, error)

@@ -42,6 +42,7 @@ from ad40.progress import Progress
 from ad40.schema import Node
 from offline.abcd.flat import Flat, flat
 from offline.autoencoder.networks import keras
+from offline.model import plain
 
 VERSION = 1
 KIND = "double autoencoder"
@@ -247,7 +248,7 @@ class DoubleAutoencoder:
     def hash(self) -> str:
         """Of settings and numbers, 64 hex digits."""
         numbers = {name: array.tobytes().hex() for name, array in self.state().items()}
-        return sha256_of([KIND, _plain(self.settings), numbers])
+        return sha256_of([KIND, plain(asdict(self.settings)), numbers])
 
 
 def distance_correlation(x: Any, y: Any, weights: Any) -> Any:
@@ -297,7 +298,7 @@ def save(model: DoubleAutoencoder, folder: str | Path, about: dict[str, Any] | N
         raise InputError(folder, "model", "not fitted", "a model that has learnt")
     folder = Path(folder)
     writable_folder(folder)
-    card = {"version": VERSION, "kind": KIND, "hash": model.hash, "settings": _plain(model.settings),
+    card = {"version": VERSION, "kind": KIND, "hash": model.hash, "settings": plain(asdict(model.settings)),
             "training": model.training | (about or {}), "history": model.history,
             "software": {"ad40": __version__} | {name: version(name) for name in ("keras", "tensorflow", "numpy")},
             }  # fmt: skip
@@ -337,10 +338,6 @@ def load(folder: str | Path) -> DoubleAutoencoder:
     if state or model.hash != node["hash"].value:
         raise HashMismatch(folder / WEIGHTS, "hash", model.hash[:12], f"{node['hash'].value[:12]}, as the card says")
     return model
-
-
-def _plain(settings: DoubleSettings) -> dict[str, Any]:
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()}
 
 
 def _normalised(weights: Floats | None, n: int) -> Floats:

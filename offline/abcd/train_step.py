@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ad40.split import TRAIN, VALIDATION, part_of
 from offline.abcd.double import DOCUMENT, DoubleAutoencoder, DoubleSettings, save
 from offline.abcd.scorers import add_weights, weights_of
 from offline.inputs import ALL, read, standardised
+from offline.model import parse_settings
 
 HELP = "train two autoencoders whose errors are independent of each other"
 EPILOG = """examples:
@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train, save, return the card with the folder."""
     if args.events is not None and args.events < 100:
         raise InputError("command line", "--events", args.events, "at least 100")
-    model = DoubleAutoencoder(parse_settings(args.settings, args.seed))
+    settings = parse_settings(DoubleSettings, args.settings, without=("seed",))
+    model = DoubleAutoencoder(DoubleSettings(**settings, seed=args.seed))
     events = read(args.file, ALL, args.events)
     weights = weights_of(events, args.weights)
     if args.part == TRAIN:
@@ -85,19 +86,3 @@ def _divided(
     chosen = np.zeros(len(families), bool)
     chosen[np.random.default_rng([seed, 1]).permutation(len(families))[: math.ceil(share * len(families))]] = True
     return rows[~chosen[of]], rows[chosen[of]]
-
-
-def parse_settings(texts: Sequence[str], seed: int) -> DoubleSettings:
-    """NAME=VALUE as the type of the setting. Raises `InputError` with what there is."""
-    known = {f.name: f for f in fields(DoubleSettings) if f.name != "seed"}
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or name not in known:
-            raise InputError("command line", "--set", repr(text), "NAME=VALUE, NAME one of " + ", ".join(known))
-        default = known[name].default
-        try:
-            found[name] = tuple(map(int, value.split(","))) if isinstance(default, tuple) else type(default)(value)
-        except ValueError as error:
-            raise InputError("command line", f"--set {name}", repr(value), f"a {type(default).__name__}") from error
-    return DoubleSettings(**found | {"seed": seed})

@@ -2,9 +2,7 @@
 
 A smooth function is fitted to the dijet spectrum without the bins of the signal region (`offline.statistics.fit`, the
 binned Poisson likelihood), of the order that the likelihood ratio chooses on the same bins. N events observed stand
-against b expected with the error sigma of the fit. The significance is that of the profile likelihood for a background
-that another Poisson measurement of the same relative error knows, n_off = (b / sigma)^2 events there for
-n_off / b times the exposure (the on-off problem: Cousins, Linnemann, Tucker, NIM A 595 (2008) 480).
+against b expected with the error sigma of the fit; `offline.statistics.onoff` says how significant that is.
 """
 
 from __future__ import annotations
@@ -15,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlogy
 from scipy.stats import chi2, norm
 
 from ad40.errors import Ad40Error
 from offline.jets.cwola import Window
 from offline.statistics import fit, order
 from offline.statistics.functions import SQRT_S
+from offline.statistics.onoff import significance
 from offline.statistics.ranges import first_bin
 
 RESOLUTION = 0.03
@@ -102,20 +100,3 @@ def bump(mass: Floats, edges: Floats, window: Window) -> Bump:
     deviance = float(fit.deviance(counts, fitted.expected, outside))
     return Bump(observed, expected, math.sqrt(variance), z, float(norm.sf(z)), chosen,
                 float(chi2.sf(deviance, degrees)), edges, counts, fitted.expected)  # fmt: skip
-
-
-def significance(observed: float, expected: float, error: float) -> float:
-    """Z of N events where b +- sigma are expected; see the module. Negative for a deficit.
-
-    >>> round(significance(150, 100, 0), 2), round(significance(150, 100, 20), 2)
-    (4.65, 1.97)
-    """
-    if not expected > 0:
-        return 0.0 if observed <= 0 else math.inf
-    if error <= 1e-5 * expected:  # the difference of large numbers below would be rounding
-        half = xlogy(observed, observed / expected) - (observed - expected)
-    else:
-        off = (expected / error) ** 2
-        tau, total = off / expected, observed + off
-        half = xlogy(observed, observed * (1 + tau) / total) + off * math.log(off * (1 + tau) / (total * tau))
-    return math.copysign(math.sqrt(max(2 * float(half), 0.0)), observed - expected)

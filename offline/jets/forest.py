@@ -8,11 +8,10 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40.errors import MissingTool
 from offline.jets.features import DEFAULT, features
 from offline.jets.jets import Jets
 from offline.jets.model import Arrays, JetModel, Settings
-from offline.trees import Trees, of_forest, search_depth
+from offline.trees import Isolation
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,23 @@ class IsolationForest(JetModel):
     kind, about = "forest", "isolation forest on high-level features"
     settings_type = ForestSettings
     settings: ForestSettings
-    trees: Trees
-    seen: int  # jets that a tree saw
+    forest: Isolation
 
     def _fit(self, jets: Jets) -> None:
-        try:
-            from sklearn.ensemble import IsolationForest as Sklearn
-        except ImportError as error:
-            raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[offline]'`") from error
-        own, x = self.settings, features(jets, self.settings.features).astype(np.float32)
-        found = Sklearn(n_estimators=own.trees, max_samples=min(own.sample, len(x)),
-                        random_state=own.seed % 2**32).fit(x)  # fmt: skip
-        self.trees, self.seen = of_forest(found), int(found.max_samples_)
+        own = self.settings
+        self.forest = Isolation.fit(self._numbers(jets), own.trees, own.sample, own.seed)
 
     def _score(self, jets: Jets) -> NDArray[np.floating]:
-        x = features(jets, self.settings.features).astype(np.float32)  # as scikit-learn does: thresholds are on these
-        usual = max(float(search_depth(np.array(self.seen))), 1e-12)
-        return 2.0 ** (-self.trees.sum(x.astype(np.float64)) / (len(self.trees.roots) * usual))
+        return self.forest.score(self._numbers(jets))
+
+    def _numbers(self, jets: Jets) -> NDArray[np.float32]:
+        return features(jets, self.settings.features).astype(np.float32)
 
     def state(self) -> Arrays:
-        return self.trees.arrays() | {"seen": np.array(self.seen)}
+        return self.forest.arrays()
 
     def restore(self, state: Arrays) -> None:
-        self.trees, self.seen = Trees.of(state, len(self.settings.features)), int(state["seen"])
+        self.forest = Isolation.of(state, len(self.settings.features))
 
     def software(self) -> dict[str, str]:
         return {"scikit-learn": version("scikit-learn")}

@@ -8,12 +8,11 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from ad40.errors import MissingTool
 from ad40.objects import N_INPUTS
 from offline.inputs import Inputs, standardised
 from offline.model import Arrays, Settings
 from offline.references.model import InputsModel, by_block
-from offline.trees import Trees, of_forest, search_depth
+from offline.trees import Isolation
 
 
 @dataclass(frozen=True)
@@ -30,33 +29,20 @@ class IsolationForest(InputsModel):
     kind, about = "forest", "isolation forest on the 57 inputs"
     settings_type = ForestSettings
     settings: ForestSettings
-    trees: Trees
-    seen: int  # events that a tree saw
+    forest: Isolation
 
     def _fit(self, data: Inputs) -> None:
-        try:
-            from sklearn.ensemble import IsolationForest as Sklearn
-        except ImportError as error:
-            raise MissingTool("the package 'scikit-learn'", "`pip install 'ad40[offline]'`") from error
-        own, x = self.settings, standardised(data.codes)
-        found = Sklearn(n_estimators=own.trees, max_samples=min(own.sample, len(x)),
-                        random_state=own.seed % 2**32).fit(x)  # fmt: skip
-        self.trees, self.seen = of_forest(found), int(found.max_samples_)
+        own = self.settings
+        self.forest = Isolation.fit(standardised(data.codes), own.trees, own.sample, own.seed)
 
     def _score(self, data: Inputs) -> NDArray[np.floating]:
-        usual = max(float(search_depth(np.array(self.seen))), 1e-12)
-        scale = len(self.trees.roots) * usual
-
-        def score(some: Inputs) -> NDArray[np.floating]:
-            return 2.0 ** (-self.trees.sum(standardised(some.codes).astype(np.float64)) / scale)
-
-        return by_block(data, self.kind, score)
+        return by_block(data, self.kind, lambda some: self.forest.score(standardised(some.codes)))
 
     def state(self) -> Arrays:
-        return self.trees.arrays() | {"seen": np.array(self.seen)}
+        return self.forest.arrays()
 
     def restore(self, state: Arrays) -> None:
-        self.trees, self.seen = Trees.of(state, N_INPUTS), int(state["seen"])
+        self.forest = Isolation.of(state, N_INPUTS)
 
     def software(self) -> dict[str, str]:
         return {"scikit-learn": version("scikit-learn")}

@@ -10,6 +10,7 @@ from ad40.errors import Ad40Error, InputError
 from offline.jets import bump, classifier, cwola, cwola_step
 from offline.jets.cwola import CwolaSettings, Window
 from offline.jets.dijets import dijets
+from offline.statistics import onoff
 from tests.toy_dijets import toy_dijets
 from tests.toy_jets import toy_jets
 
@@ -82,15 +83,15 @@ def test_windows():
 def test_significance_of_a_known_background_is_that_of_poisson():
     for observed, expected in ((130, 100.0), (1100, 1000.0), (40, 20.0)):
         exact = norm.isf(poisson.sf(observed - 0.5, expected))
-        assert bump.significance(observed, expected, 0) == pytest.approx(exact, abs=0.12)
-        assert bump.significance(observed, expected, 0.1) == pytest.approx(
-            bump.significance(observed, expected, 0), abs=0.01
+        assert onoff.significance(observed, expected, 0) == pytest.approx(exact, abs=0.12)
+        assert onoff.significance(observed, expected, 0.1) == pytest.approx(
+            onoff.significance(observed, expected, 0), abs=0.01
         )
-        assert 0 < bump.significance(observed, expected, 30) < bump.significance(observed, expected, 3)
-    assert bump.significance(80, 100, 3) < 0
-    assert bump.significance(100, 100.0, 10) == pytest.approx(0, abs=1e-6)
+        assert 0 < onoff.significance(observed, expected, 30) < onoff.significance(observed, expected, 3)
+    assert onoff.significance(80, 100, 3) < 0
+    assert onoff.significance(100, 100.0, 10) == pytest.approx(0, abs=1e-6)
     # for a large error it is the difference over it
-    assert bump.significance(12_000, 10_000, 1000) == pytest.approx(2000 / np.sqrt(1000**2 + 11_000), rel=0.1)
+    assert onoff.significance(12_000, 10_000, 1000) == pytest.approx(2000 / np.sqrt(1000**2 + 11_000), rel=0.1)
 
 
 def test_the_bump_fit_is_not_biased():
