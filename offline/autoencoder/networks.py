@@ -82,13 +82,11 @@ def keras() -> Any:
 
     oneDNN reorders sums, so that results would depend on the machine; it is off unless TF_ENABLE_ONEDNN_OPTS says
     otherwise. Operations run in one thread each (sums of several threads may differ in the last digit); parallel work
-    is over networks or over blocks of events. TF_USE_LEGACY_KERAS does not concern Keras 3; it is set because `models`
-    needs it when both are used in one process.
+    is over networks or over blocks of events.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
         with without_startup_lines():
             import keras as module
