@@ -89,7 +89,7 @@ class TrainingCard:
     weights. patience: epochs without improvement before the learning rate falls by `plateau_factor`; `stop_after`:
     before the training ends. beta: share of the KL divergence in the loss `variational`. embedding_epochs: epochs of
     the loss `embedding` before its autoencoder is trained; pruning and the counts above start again then. families: of
-    corrupted events that the teacher of the loss `distil` knows; none means all of `training.teach.families`.
+    corrupted events that the teacher of the loss `distil` knows; none means `DEFAULT` of `training.teach.families`.
     decorrelate: for the loss `distil`, a second score beside that of a frozen model, independent of it. teacher: score
     file that the loss `distil` learns from (`training.teach.scored`), from the working folder; none means the trees of
     `training.teach.teacher`.

@@ -21,7 +21,7 @@ from training.teach import distil, families, teacher
 if importlib.util.find_spec("sklearn") is None:
     pytest.skip("scikit-learn is not installed (training extra)", allow_module_level=True)
 CARD = defaults.SAMPLE.parents[1] / "models" / "ad40_small" / "model.yaml"
-NAMES = tuple(families.FAMILIES)
+NAMES = families.DEFAULT
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def events(sample):
 
 @pytest.fixture(scope="module")
 def small(sample, tmp_path_factory):
-    """A teacher of two families and its cache."""
+    """A teacher of the usual families and its cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(teacher, "STEPS", 40)
         cache = tmp_path_factory.mktemp("teachers")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ad40.split import TRAIN, VALIDATION
 from models.card import Card
 from training.datasets import Background
-from training.teach.families import FAMILIES, corrupted
+from training.teach.families import DEFAULT, corrupted
 from training.teach.teacher import P_VALUES, Teacher, teacher
 
 WORKING_POINTS = (0.5, 0.2, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
@@ -34,7 +34,7 @@ def events(card: Card, sample: Background, part: str) -> NDArray[np.int16]:
     clean = sample.codes[sample.rows(part)]
     seed = EVENT_SEEDS[part]
     found = [clean]
-    for name in card.training.families or tuple(FAMILIES):
+    for name in card.training.families or DEFAULT:
         seed += 1
         rows = np.random.default_rng(seed).permutation(len(clean))[: max(int(SHARE * len(clean)), 1)]
         found.append(corrupted(clean[rows], name, seed, len(rows)))
@@ -51,7 +51,7 @@ def weights(score: NDArray[np.float64], found: Teacher) -> NDArray[np.float32]:
 def targets(card: Card, sample: Background, part: str) -> Arrays:
     """Events of a part of the sample, codes (n, 19, 3), what the student is to say of them (n,) and the loss weights
     (n, edges). The teacher is taken from the cache or trained first."""
-    chosen = teacher(sample, card.training.families or tuple(FAMILIES), TEACHER_SEED)
+    chosen = teacher(sample, card.training.families or DEFAULT, TEACHER_SEED)
     codes = events(card, sample, part)
     score = chosen.score(codes)
     return codes, np.clip(chosen.significance(score), 0.0, TOP).astype(np.float32), weights(score, chosen)

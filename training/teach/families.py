@@ -155,8 +155,11 @@ def two_events(events: Events, rng: Generator) -> Events:
 
 FAMILIES: dict[str, tuple[Callable[[Events, Generator], Events], ...]] = {  # operations, one after the other
     "extra leptons": (extra_leptons,),
+    "lepton decay, second event": (lepton_decay, two_events),
+    "recoil, lepton decay": (recoil, lepton_decay),
     "recoil, lepton decay, second event": (recoil, lepton_decay, two_events),
 }
+DEFAULT = ("extra leptons", "lepton decay, second event", "recoil, lepton decay")  # of a card that names none
 
 
 def corrupted(codes: NDArray[np.integer], name: str, seed: int, wanted: int = 0) -> NDArray[np.int16]:

@@ -18,8 +18,7 @@ from ad40.metrics import tpr_at_fpr
 from ad40.split import TRAIN, VALIDATION
 from training.datasets import Background
 from training.teach.corruptions import CORRUPTIONS, corrupt
-from training.teach.families import FAMILIES as ALL_FAMILIES
-from training.teach.families import corrupted
+from training.teach.families import DEFAULT, corrupted
 
 FPR = 1e-3
 MOST = 200_000  # events: more would cost time and tell little
@@ -68,8 +67,8 @@ def unseen(sample: Background, trained: int | None) -> NDArray[np.int64]:
 
 
 def selection(kind: str, sample: Background, families: tuple[str, ...] = (), trained: int | None = None) -> Selection:
-    """Events for the selection. families: those of the teacher, () for all; for the kind `families` it is taken from
-    its cache or grown now, which takes minutes. trained: as in `unseen`."""
+    """Events for the selection. families: those of the teacher, () for `DEFAULT`; for the kind `families` it is taken
+    from its cache or grown now, which takes minutes. trained: as in `unseen`."""
     rows = unseen(sample, trained)
     clean, parent = sample.codes[rows], sample.parent[rows]
     if kind == MEAN:
@@ -78,7 +77,7 @@ def selection(kind: str, sample: Background, families: tuple[str, ...] = (), tra
     from training.teach.distil import TEACHER_SEED
     from training.teach.teacher import teacher
 
-    found = teacher(sample, families or tuple(ALL_FAMILIES), TEACHER_SEED)
+    found = teacher(sample, families or DEFAULT, TEACHER_SEED)
     changed = {name: corrupted(clean, name, TEACHER_SEED + 1) for name in found.families}
     limits = {name: float(limit) for name, limit in zip(found.families, found.limits, strict=True)}
     return Selection(kind, clean, parent, changed, limits)

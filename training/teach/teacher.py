@@ -33,7 +33,7 @@ from training.teach.families import FAMILIES, corrupted
 from training.teach.trees import boosted_trees
 
 CACHE = Path("build/teachers")
-EVENTS = 250_000  # of background at most, and as many of each family, that the trees are grown on
+EVENTS = 500_000  # of background at most, and as many of each family, that the trees are grown on
 FPR = 1e-3  # where the weights balance the families, of a background of LEAST / FPR events or more
 LEAST = 10  # events of the background that pass where the weights balance the families
 TREES: dict[str, Any] = {"max_iter": 120, "learning_rate": 0.1, "max_leaf_nodes": 31, "l2_regularization": 1.0,
