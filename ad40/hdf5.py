@@ -85,8 +85,10 @@ def create(path: str | Path) -> Iterator[h5py.File]:
 
 
 def open_file(path: str | Path) -> h5py.File:
-    """Open for reading; `InputError` when the file is missing, truncated or not HDF5."""
+    """Open for reading; `InputError` when the file is missing, a folder, truncated or not HDF5."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "file", "a folder", "an HDF5 file")
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -86,6 +86,7 @@ def values(change: float) -> Callable[[Path], None]:
 
 MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda p: None, "file is missing; expected an HDF5 file"),
+    "a folder": (lambda p: p.mkdir(), "file is a folder; expected an HDF5 file"),
     "not HDF5": (lambda p: p.write_text("pt,eta,phi\n"), "expected a complete HDF5 file"),
     "truncated": (truncated, "expected a complete HDF5 file"),
     "foreign": (write(jets=np.zeros(3)), "datasets is ['jets']; expected 'Particles' (ADC2021) or 'codes'"),
