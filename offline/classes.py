@@ -3,7 +3,8 @@
 A class is the number of objects of each type, (N_MET, N_jet, N_bjet, N_electron, N_muon, N_tau, N_photon), where
 N_MET is 1 when the missing transverse energy counts as an object. Which classes proton collisions can fill at some
 luminosity is a set of limits on these numbers and their sums. S. V. Chekanov, Universe 10 (2024) 414
-(arXiv:2311.09012) took them from Standard Model simulation; `LIMITS` has the two sets with which his totals come out:
+(arXiv:2311.09012) took them from Standard Model simulation; `LIMITS` has the two sets with which his totals come out;
+where they differ from the printed ones they follow the paper's public code, chekanov/HEP-ANL-186383:
 
     no limits       888,022   2 to 20 objects of seven types: sum over r of C(r + 6, r), MET repeatable as the others
     "36/fb"           6,676   the printed limits, with N_lepton <= 5 and N_lepton + N_photon <= 5 instead of the printed
