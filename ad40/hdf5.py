@@ -87,12 +87,10 @@ def create(path: str | Path) -> Iterator[h5py.File]:
 def open_file(path: str | Path) -> h5py.File:
     """Open for reading; `InputError` when the file is missing, a folder, truncated or not HDF5."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(path, "file", "a folder", "an HDF5 file")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        if not path.exists():
-            raise InputError(path, "file", "missing", "an HDF5 file") from error
+        if path.is_dir() or not path.exists():
+            raise InputError(path, "file", "a folder" if path.is_dir() else "missing", "an HDF5 file") from error
         reason = str(error).split("(", 1)[-1].rstrip(")")
         raise InputError(path, "format", reason, "a complete HDF5 file") from error

@@ -118,8 +118,10 @@ def test_tensorflow_imported_without_the_switch_is_named():
     import subprocess
     import sys
 
-    script = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\nimport tensorflow as tf; tf.keras.Model\n"
-    script += "import models.build"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    script = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\n"
+    use = "import tensorflow as tf; tf.keras.Model\nimport models.build"
+    done = subprocess.run([sys.executable, "-c", script + use], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "TF_USE_LEGACY_KERAS=1" in done.stderr.splitlines()[-1]
+    done = subprocess.run([sys.executable, "-c", f"{script}import offline\n{use}"], capture_output=True, check=False)
+    assert done.returncode == 0, "a room that is imported first sets it"

@@ -29,12 +29,17 @@ TOP = 7.0  # of the target: what is more significant is not told apart
 Arrays = tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]
 
 
+def families_of(card: Card) -> tuple[str, ...]:
+    """The families of corrupted events that a card names, or the usual ones."""
+    return card.training.families or DEFAULT
+
+
 def events(card: Card, sample: Background, part: str) -> NDArray[np.int16]:
     """Background of a part of the sample, and behind it corrupted events of each family, `SHARE` as many."""
     clean = sample.codes[sample.rows(part)]
     seed = EVENT_SEEDS[part]
     found = [clean]
-    for name in card.training.families or DEFAULT:
+    for name in families_of(card):
         seed += 1
         rows = np.random.default_rng(seed).permutation(len(clean))[: max(int(SHARE * len(clean)), 1)]
         found.append(corrupted(clean[rows], name, seed, len(rows)))
@@ -51,7 +56,7 @@ def weights(score: NDArray[np.float64], found: Teacher) -> NDArray[np.float32]:
 def targets(card: Card, sample: Background, part: str) -> Arrays:
     """Events of a part of the sample, codes (n, 19, 3), what the student is to say of them (n,) and the loss weights
     (n, edges). The teacher is taken from the cache or trained first."""
-    chosen = teacher(sample, card.training.families or DEFAULT, TEACHER_SEED)
+    chosen = teacher(sample, families_of(card), TEACHER_SEED)
     codes = events(card, sample, part)
     score = chosen.score(codes)
     return codes, np.clip(chosen.significance(score), 0.0, TOP).astype(np.float32), weights(score, chosen)

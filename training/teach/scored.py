@@ -31,7 +31,6 @@ from ad40.split import TRAIN, VALIDATION
 from models.card import Card, read_card
 from training.datasets import Background, load_background
 from training.teach import distil
-from training.teach.families import DEFAULT
 from training.teach.teacher import EXPONENTS, P_VALUES, SLOPE, Teacher, check_families
 
 PARTS = (TRAIN, VALIDATION)
@@ -45,7 +44,7 @@ def events(card: Card, sample: Background) -> NDArray[np.int16]:
 
     Raises `InputError` for a family of the card that there is not.
     """
-    check_families(card.training.families or DEFAULT)
+    check_families(distil.families_of(card))
     return np.concatenate([distil.events(card, sample, part) for part in PARTS])
 
 
@@ -60,7 +59,7 @@ def targets(card: Card, sample: Background, part: str) -> distil.Arrays:
 
     Raises `InputError` when it is none or its score has no scale, `HashMismatch` when it is of other events.
     """
-    check_families(card.training.families or DEFAULT)
+    check_families(distil.families_of(card))
     codes = {name: distil.events(card, sample, name) for name in PARTS}
     score = _read(Path(card.training.teacher), np.concatenate(list(codes.values())))
     start = {TRAIN: 0, VALIDATION: len(codes[TRAIN])}
